@@ -1,0 +1,62 @@
+# python3 (3.11 or later) and make are all that is needed: each target makes its own .venv.
+
+PYTHON ?= python3
+CONFIG ?= configs/standalone.toml
+SECONDS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test test-real test-long check format docs clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.installed ## a hub, three leaves and simulated clients, live; SECONDS=20 ends it
+	$(BIN)/meshtracker demo $(if $(SECONDS),--seconds $(SECONDS))
+
+run: $(VENV)/.installed ## one node: make run CONFIG=configs/standalone.toml
+	$(BIN)/meshtracker run -c $(CONFIG)
+
+test: $(VENV)/.installed-test ## the quick suite, minutes
+	$(PYTEST) -m "not long and not real"
+
+test-real: $(VENV)/.installed-test ## real processes and real BitTorrent clients
+	$(PYTEST) -m "real and not long"
+
+test-long: $(VENV)/.installed-test ## what takes long, and what is real
+	$(PYTEST) -m "long or real"
+
+check: $(VENV)/.installed-test ## lint, format and strict types, as in CI
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-test ## rewrite the sources as `check` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed ## write configs/ and docs/configuration.md anew from the settings
+	$(BIN)/python -m meshtracker.settings.document
+
+clean: ## remove all that the other targets made
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "meshtracker needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	         "Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) comes without venv; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@

@@ -1,0 +1,42 @@
+"""Hybrid logical clock: stamps that follow wall time, never run backwards and order cause before effect.
+
+    stamp (64 bits) = wall milliseconds since the Unix epoch (48 bits) | counter (16 bits)
+
+Kulkarni, Demirbas et al., "Logical Physical Clocks and Consistent Snapshots", 2014.
+"""
+
+from __future__ import annotations
+
+from meshtracker.model import STAMP_COUNTER_BITS
+
+
+class HybridClock:
+    """One node's clock. ``now`` is always monotonic seconds; only this class turns it into wall time."""
+
+    __slots__ = ("_last", "wall_offset_seconds")
+
+    def __init__(self, *, wall_offset_seconds: float) -> None:
+        """``wall_offset_seconds`` is Unix time minus monotonic time; the app corrects it when wall time is set."""
+        self.wall_offset_seconds = wall_offset_seconds
+        self._last = 0
+
+    def wall_seconds(self, now: float) -> float:
+        """Unix time in seconds."""
+        return now + self.wall_offset_seconds
+
+    def wall_ms(self, now: float) -> int:
+        """Unix time in milliseconds."""
+        return int((now + self.wall_offset_seconds) * 1000)
+
+    def tick(self, now: float) -> int:
+        """A stamp greater than every stamp ticked or observed before."""
+        stamp = int((now + self.wall_offset_seconds) * 1000) << STAMP_COUNTER_BITS
+        if stamp <= self._last:
+            stamp = self._last + 1
+        self._last = stamp
+        return stamp
+
+    def observe(self, stamp: int) -> None:
+        """Take note of another node's stamp; the caller has refused stamps too far in the future."""
+        if stamp > self._last:
+            self._last = stamp

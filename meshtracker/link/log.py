@@ -1,0 +1,94 @@
+"""Recent batches of every origin, as the frames they came in: what a link that lags reads from.
+
+One ring an origin, one bound in bytes over all of them; the oldest batch of all goes first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+
+from meshtracker.wire.link import Position, Vector
+
+_ENTRY_BYTES = 150
+"""What keeping a frame costs besides its bytes, so that many small ones are bounded too."""
+
+
+@attrs.frozen(kw_only=True)
+class LogStatistics:
+    """How much outage the logs cover."""
+
+    batches: int
+    bytes: int
+    max_bytes: int
+    covered_seconds: float
+    """Age of the oldest batch still kept."""
+
+
+@attrs.define
+class _Stream:
+    incarnation: int
+    sequence: int
+    frames: deque[bytes] = attrs.field(factory=deque)
+    """Frames of the last ``len(frames)`` sequences up to ``sequence``, without a gap."""
+
+
+class Logs:
+    """Streams by origin name; their positions are the node's vector."""
+
+    def __init__(self, *, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._streams: dict[str, _Stream] = {}
+        self._ages: deque[tuple[_Stream, float]] = deque()
+        """Every kept batch in the order of arrival, with when it came."""
+
+    def position(self, origin: str) -> Position | None:
+        """How far an origin's stream has been applied."""
+        stream = self._streams.get(origin)
+        return None if stream is None else Position(stream.incarnation, stream.sequence)
+
+    def vector(self) -> Vector:
+        """All positions."""
+        return {origin: Position(stream.incarnation, stream.sequence) for origin, stream in self._streams.items()}
+
+    def start(self, origin: str, position: Position) -> None:
+        """Begin a stream anew at a position: a new incarnation, or a snapshot that leapt over a gap."""
+        # The old stream's frames stay counted until their turn to be evicted comes, but can no longer be read.
+        self._streams[origin] = _Stream(*position)
+
+    def append(self, origin: str, frame: bytes, now: float) -> None:
+        """Add the next batch of a stream that was started."""
+        stream = self._streams[origin]
+        stream.sequence += 1
+        stream.frames.append(frame)
+        self._ages.append((stream, now))
+        self._bytes += len(frame) + _ENTRY_BYTES
+        while self._bytes > self._max_bytes and self._ages:
+            oldest, _ = self._ages.popleft()
+            self._bytes -= len(oldest.frames.popleft()) + _ENTRY_BYTES
+
+    def covers(self, origin: str, position: Position) -> bool:
+        """Can a reader at ``position`` be given everything that came after it?"""
+        stream = self._streams.get(origin)
+        if stream is None or stream.incarnation != position.incarnation:
+            return False
+        return stream.sequence - len(stream.frames) <= position.sequence <= stream.sequence
+
+    def frame(self, origin: str, sequence: int) -> bytes | None:
+        """The BATCH frame of one sequence, if it is still kept."""
+        stream = self._streams.get(origin)
+        if stream is None:
+            return None
+        index = sequence - stream.sequence + len(stream.frames) - 1
+        return stream.frames[index] if 0 <= index < len(stream.frames) else None
+
+    def statistics(self, now: float) -> LogStatistics:
+        """A frozen snapshot of the figures."""
+        return LogStatistics(
+            batches=len(self._ages),
+            bytes=self._bytes,
+            max_bytes=self._max_bytes,
+            covered_seconds=now - self._ages[0][1] if self._ages else 0.0,
+        )

@@ -1,0 +1,54 @@
+"""What each side owes the other, from two vectors: a pure function, so that every case is one line of a table test.
+
+    the receiver knows the stream ...                    it is sent
+    up to the sender's position                          nothing
+    less far, and the log covers the rest                CONTINUE
+    less far, and the log does not                       FULL "fell behind"
+    of an older incarnation                              FULL "new incarnation"
+    not at all                                           FULL "new node"
+    of a newer incarnation                               nothing: the sender is the one that lags
+
+A node's own stream is sent back to it only from before its restart (it may have lost what it had not yet saved), judged
+by what its HELLO calls ``previous``.
+"""
+
+from __future__ import annotations
+
+from meshtracker.link.replica import Replica
+from meshtracker.wire.link import Hello, Position, StreamPlan, Vector
+
+NEW_NODE = "new node"
+NEW_INCARNATION = "new incarnation"
+FELL_BEHIND = "fell behind"
+
+
+def plan_burst(replica: Replica, peer: Hello, theirs: Vector) -> list[StreamPlan]:
+    """Streams that the peer lacks, its own earlier one first, then this node's own."""
+    streams = []
+    lost = replica.position(peer.name)
+    if lost is not None and lost.incarnation < peer.incarnation:
+        streams.append((peer.name, lost, peer.previous))
+    own = replica.position(replica.name)
+    if own is not None:
+        streams.append((replica.name, own, theirs.get(replica.name)))
+    if replica.forwards:
+        for origin, position in replica.vector().items():
+            if origin not in (replica.name, peer.name):
+                streams.append((origin, position, theirs.get(origin)))
+    plans = [plan_stream(replica, origin, mine, known) for origin, mine, known in streams]
+    return [plan for plan in plans if plan is not None]
+
+
+def plan_stream(replica: Replica, origin: str, mine: Position, known: Position | None) -> StreamPlan | None:
+    """How to bring a receiver that knows ``known`` to ``mine``; None if there is nothing to send."""
+    if known is None:
+        return StreamPlan(origin=origin, position=mine, after=0, full=True, reason=NEW_NODE)
+    if known.incarnation > mine.incarnation:
+        return None
+    if known.incarnation < mine.incarnation:
+        return StreamPlan(origin=origin, position=mine, after=0, full=True, reason=NEW_INCARNATION)
+    if known.sequence >= mine.sequence:
+        return None
+    if replica.covers(origin, known):
+        return StreamPlan(origin=origin, position=mine, after=known.sequence, full=False, reason="")
+    return StreamPlan(origin=origin, position=mine, after=0, full=True, reason=FELL_BEHIND)

@@ -1,0 +1,50 @@
+"""What a session needs of the node behind it: its vector, its logs and snapshots, and somewhere to apply what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from meshtracker.wire.link import Batch, Hello, Position, Vector
+
+
+class Replica(Protocol):
+    """Implemented by the node; sessions run mouth to mouth over any two of them."""
+
+    name: str
+    incarnation: int
+    forwards: bool
+    """Send every origin's stream (a hub), or only this node's own (a leaf)."""
+
+    def hello(self, now: float) -> Hello:
+        """What to say of this node."""
+
+    def wall_ms(self, now: float) -> int:
+        """Unix time in milliseconds."""
+
+    def vector(self) -> Vector:
+        """How far each origin's stream has been applied, this node's own included."""
+
+    def position(self, origin: str) -> Position | None:
+        """One entry of the vector."""
+
+    def covers(self, origin: str, position: Position) -> bool:
+        """Do the logs hold all that came after ``position``?"""
+
+    def frame(self, origin: str, sequence: int) -> bytes | None:
+        """The BATCH frame of a sequence of an origin's current stream."""
+
+    def snapshot(self, origin: str, position: Position, now: float) -> Iterator[bytes]:
+        """SNAPSHOT frames with all rows of an origin, then a SNAPSHOT_END; each costs little to make."""
+
+    def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
+        """Apply a BATCH and return its records; None if it was known already.
+
+        Raises `LinkError` on a gap, `WireError` on rubbish.
+        """
+
+    def apply_snapshot(self, batch: Batch, now: float) -> int:
+        """Apply a piece of a snapshot; returns its records. Raises `WireError`."""
+
+    def finish_snapshot(self, origin: str, position: Position) -> None:
+        """A snapshot is complete: the origin is known up to ``position``."""

@@ -1,0 +1,1 @@
+"""The node: owns all state that changes, answers announces, feeds the link. No I/O, no clock."""

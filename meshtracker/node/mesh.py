@@ -1,0 +1,308 @@
+"""The node's side of its links: its own stream, everybody's logs, and the records that come in.
+
+Implements `link.replica.Replica`, so sessions can be run over it mouth to mouth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from meshtracker import __version__
+from meshtracker.errors import LinkError
+from meshtracker.link.clock import HybridClock
+from meshtracker.link.log import Logs
+from meshtracker.link.outbox import Outbox
+from meshtracker.model import STAMP_COUNTER_BITS, PeerState
+from meshtracker.node.policy import TrackerPolicy
+from meshtracker.node.statistics import MeshStatistics, OriginStatistics
+from meshtracker.swarm.access import Access
+from meshtracker.swarm.peers import Row
+from meshtracker.swarm.registry import Registry
+from meshtracker.wire.link import (
+    Batch,
+    FrameType,
+    Hello,
+    PeerRecord,
+    Position,
+    Vector,
+    encode_batch,
+    encode_completed,
+    encode_group,
+    encode_record,
+    encode_snapshot_end,
+    frame,
+    groups,
+    records,
+)
+
+_SNAPSHOT_BYTES = 48_000
+"""A piece of a snapshot is sent once it has grown to this: the swarm that tips it over still fits the frame."""
+_SNAPSHOT_ROWS = 4000
+"""Rows looked at for one piece: a few milliseconds, then announces have their turn."""
+_GROUP_ROWS = 200
+"""Rows of one group of a snapshot: at most 11 kB, so that the piece it tips over still fits its frame."""
+_GROUP_BYTES = 24
+"""Info-hash and length of a group."""
+_REMOVED = int(PeerState.REMOVED)
+
+
+@attrs.frozen(kw_only=True)
+class MeshPolicy:
+    """Bounds of the node's part in the mesh."""
+
+    forwards: bool = False
+    """A hub passes on every node's stream; a leaf only its own."""
+    heartbeat_seconds: float = 5.0
+    max_batch_bytes: int = 60_000
+    max_log_bytes: int = 64 << 20
+    max_future_seconds: float = 60.0
+    """Records stamped further ahead than this are refused: they could not be overwritten for that long."""
+
+
+class Mesh:
+    """See the module's docstring. Rows are written through the registry, stamps come from the clock."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        incarnation: int,
+        clock: HybridClock,
+        registry: Registry,
+        access: Access,
+        tracker: TrackerPolicy,
+        policy: MeshPolicy,
+    ) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.forwards = policy.forwards
+        self.previous: Position | None = None
+        """How far this node knows its own stream from before its restart."""
+        self.on_new_batch: Callable[[], None] = lambda: None
+        """Called when a log has grown: links may have something to send."""
+        self._clock = clock
+        self._registry = registry
+        self._access = access
+        self._tracker = tracker
+        self._policy = policy
+        self._logs = Logs(max_bytes=policy.max_log_bytes)
+        self._logs.start(name, Position(incarnation, 0))
+        self._outbox = Outbox(origin=name, incarnation=incarnation, max_batch_bytes=policy.max_batch_bytes)
+        self._sealed_at = float("-inf")
+        self._applied_batches = self._applied_records = 0
+        self._stale_records = self._future_records = self._dropped_records = 0
+
+    # ------------------------------------------------------------ this node's own stream
+
+    def note(self, info_hash: bytes, record: PeerRecord, now: float) -> None:
+        """A client of this node changed a swarm: goes out with the next batch."""
+        self._outbox.add(info_hash, record)
+        if self._outbox.is_full:
+            self._seal(now)
+
+    def note_completed(self, info_hash: bytes, total: int) -> None:
+        """A client of this node completed a download; ``total`` of this swarm at this node so far."""
+        self._outbox.add_completed(info_hash, total)
+
+    def flush(self, now: float) -> None:
+        """Seal what waits; an idle stream gets an empty batch once a heartbeat, so that silence means something."""
+        if self._outbox or now - self._sealed_at >= self._policy.heartbeat_seconds:
+            self._seal(now)
+
+    def _seal(self, now: float) -> None:
+        self._sealed_at = now
+        self._logs.append(self.name, self._outbox.seal(self._clock.wall_ms(now) << STAMP_COUNTER_BITS), now)
+        self.on_new_batch()
+
+    def resume(self, vector: Vector) -> None:
+        """Go on from a snapshot: with other nodes' streams where it left them; this node's own was an earlier life."""
+        for origin, position in vector.items():
+            if origin == self.name:
+                self.previous = position
+            else:
+                self._logs.start(origin, position)
+
+    # ------------------------------------------------------------ what sessions read
+
+    def hello(self, now: float) -> Hello:
+        """See `Replica`."""
+        return Hello(
+            name=self.name,
+            incarnation=self.incarnation,
+            forwards=self.forwards,
+            clock_ms=self._clock.wall_ms(now),
+            announce_interval_seconds=self._tracker.announce_interval_seconds,
+            peer_ttl_seconds=self._tracker.peer_ttl_seconds,
+            software=f"meshtracker {__version__}",
+            previous=self.previous,
+        )
+
+    def wall_ms(self, now: float) -> int:
+        """See `Replica`."""
+        return self._clock.wall_ms(now)
+
+    def vector(self) -> Vector:
+        """See `Replica`."""
+        return self._logs.vector()
+
+    def position(self, origin: str) -> Position | None:
+        """See `Replica`."""
+        return self._logs.position(origin)
+
+    def covers(self, origin: str, position: Position) -> bool:
+        """See `Replica`."""
+        return self._logs.covers(origin, position)
+
+    def frame(self, origin: str, sequence: int) -> bytes | None:
+        """See `Replica`."""
+        return self._logs.frame(origin, sequence)
+
+    def snapshot(self, origin: str, position: Position, now: float) -> Iterator[bytes]:
+        """See `Replica`. Rows that change meanwhile come again in a later batch, and win by their stamp."""
+        index = self._registry.origins.index(origin)
+        base = max(0, self._clock.wall_ms(now) - self._tracker.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
+        groups: list[bytes] = []
+        sent = size = looked = 0
+        for info_hash in list(self._registry.swarms):
+            for body, count, rows in self._snapshot_groups(info_hash, index, base):
+                if count:
+                    groups.append(encode_group(info_hash, body))
+                sent += count
+                size += len(body) + _GROUP_BYTES
+                looked += rows
+                if size >= _SNAPSHOT_BYTES or looked >= _SNAPSHOT_ROWS:
+                    yield encode_batch(FrameType.SNAPSHOT, Batch(origin, *position, base, b"".join(groups)))
+                    groups = []
+                    size = looked = 0
+        if groups:
+            yield encode_batch(FrameType.SNAPSHOT, Batch(origin, *position, base, b"".join(groups)))
+        yield encode_snapshot_end(origin, position, records=sent)
+
+    def _snapshot_groups(self, info_hash: bytes, index: int, base: int) -> Iterator[tuple[bytearray, int, int]]:
+        """``(encoded records, how many, rows looked at)`` of one swarm; a large swarm makes several."""
+        swarm = self._registry.get(info_hash)
+        if swarm is None:
+            return
+        total = swarm.completed.get(index, 0) if swarm.completed else 0
+        body = bytearray(encode_completed(total) if total else b"")
+        count, looked = int(bool(total)), 1
+        for pack in swarm.packs():
+            for row, address in pack.entries():
+                looked += 1
+                if row.origin == index and row.stamp >= base:
+                    record = PeerRecord(
+                        row.identity,
+                        row.stamp,
+                        row.state,
+                        pack.address_bytes,
+                        b"" if row.state == _REMOVED else address,
+                    )
+                    body += encode_record(record, base)
+                    count += 1
+                if looked >= _GROUP_ROWS:
+                    yield body, count, looked
+                    body, count, looked = bytearray(), 0, 0
+        yield body, count, looked
+
+    # ------------------------------------------------------------ what sessions bring
+
+    def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
+        """See `Replica`."""
+        if batch.origin == self.name:
+            return self._apply_own_earlier(batch, now)
+        known = self._logs.position(batch.origin)
+        if known is not None and (batch.incarnation, batch.sequence) <= known:
+            return None
+        if known is None or batch.incarnation != known.incarnation or batch.sequence != known.sequence + 1:
+            raise LinkError(
+                f"batch {batch.sequence} of {batch.origin} came after {known.sequence if known else 'none'}"
+            )
+        count = self._apply(batch, now)
+        self._logs.append(batch.origin, frame(FrameType.BATCH, payload), now)
+        self._applied_batches += 1
+        self.on_new_batch()
+        return count
+
+    def apply_snapshot(self, batch: Batch, now: float) -> int:
+        """See `Replica`."""
+        return self._apply(batch, now)
+
+    def finish_snapshot(self, origin: str, position: Position) -> None:
+        """See `Replica`."""
+        if origin == self.name:
+            self.previous = position
+            return
+        known = self._logs.position(origin)
+        if known is None or known < position:
+            self._logs.start(origin, position)
+            self.on_new_batch()
+
+    def _apply_own_earlier(self, batch: Batch, now: float) -> int | None:
+        """A batch of this node from before its restart, brought back by a peer."""
+        if self.previous is None or self.previous.incarnation != batch.incarnation:
+            raise LinkError(f"a batch of an unknown earlier life of {self.name}")
+        if batch.sequence <= self.previous.sequence:
+            return None
+        self.previous = Position(batch.incarnation, batch.sequence)
+        return self._apply(batch, now)
+
+    def _apply(self, batch: Batch, now: float) -> int:
+        """Merge all records of a batch or a piece of a snapshot; returns how many there were."""
+        index = self._registry.origins.index(batch.origin)
+        wall_ms = self._clock.wall_ms(now)
+        oldest = (wall_ms - self._tracker.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
+        newest = (wall_ms + int(self._policy.max_future_seconds * 1000)) << STAMP_COUNTER_BITS
+        count = 0
+        for info_hash, body in groups(batch):
+            # A hub keeps for its leaves what it would not serve itself.
+            wanted = self.forwards or self._access.allows(info_hash)
+            for record in records(body, batch.base):
+                count += 1
+                if not wanted:
+                    self._dropped_records += 1
+                elif isinstance(record, int):
+                    self._registry.swarm(info_hash).count_completed(index, record)
+                elif record.stamp < oldest:
+                    self._stale_records += 1
+                elif record.stamp > newest:
+                    self._future_records += 1
+                else:
+                    self._merge(info_hash, record, index)
+        return count
+
+    def _merge(self, info_hash: bytes, record: PeerRecord, index: int) -> None:
+        # Or this node's next write could lose against what it has just seen.
+        self._clock.observe(record.stamp)
+        row = Row(record.identity, record.stamp, index, record.state)
+        won = self._registry.merge(self._registry.swarm(info_hash), row, record.address, record.address_bytes)
+        if won:
+            self._applied_records += 1
+        else:
+            self._stale_records += 1
+
+    # ------------------------------------------------------------ figures
+
+    def statistics(self) -> MeshStatistics:
+        """A frozen snapshot of the figures."""
+        return MeshStatistics(
+            sealed_batches=self._outbox.sequence,
+            applied_batches=self._applied_batches,
+            applied_records=self._applied_records,
+            stale_records=self._stale_records,
+            future_records=self._future_records,
+            dropped_records=self._dropped_records,
+        )
+
+    def vector_statistics(self) -> tuple[OriginStatistics, ...]:
+        """The vector for people."""
+        return tuple(
+            OriginStatistics(origin=origin, incarnation=position.incarnation, sequence=position.sequence)
+            for origin, position in self.vector().items()
+        )
+
+    @property
+    def logs(self) -> Logs:
+        """For their figures."""
+        return self._logs

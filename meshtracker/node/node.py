@@ -1,0 +1,234 @@
+"""One tracker: answers announces from its own memory and notes for the mesh what they changed.
+
+A swarm is changed before the answer is made. Nothing here awaits; ``now`` is monotonic seconds.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Iterator, Sequence
+
+from meshtracker import __version__
+from meshtracker.errors import ClientError
+from meshtracker.link.clock import HybridClock
+from meshtracker.model import (
+    SCRAPE_UNKNOWN,
+    STAMP_COUNTER_BITS,
+    AnnounceAnswer,
+    AnnounceRequest,
+    Event,
+    PeerState,
+    ScrapeAnswer,
+)
+from meshtracker.node.links import Links
+from meshtracker.node.mesh import Mesh, MeshPolicy
+from meshtracker.node.policy import TrackerPolicy
+from meshtracker.node.statistics import NodeStatistics, TrackerStatistics
+from meshtracker.swarm.access import Access
+from meshtracker.swarm.expiry import Sweep
+from meshtracker.swarm.origins import Origins
+from meshtracker.swarm.peers import PeerPack, Row
+from meshtracker.swarm.registry import Registry
+from meshtracker.swarm.selection import choose
+from meshtracker.swarm.swarm import Swarm
+from meshtracker.wire.link import PeerRecord
+
+_OWN = 0
+_LEECHER = int(PeerState.LEECHER)
+_PARTIAL = int(PeerState.PARTIAL)
+_SEEDER = int(PeerState.SEEDER)
+_REMOVED = int(PeerState.REMOVED)
+
+
+class Node:
+    """A tracker and its place in a mesh; owns every object that changes."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        incarnation: int,
+        clock: HybridClock,
+        rng: random.Random,
+        tracker: TrackerPolicy | None = None,
+        mesh: MeshPolicy | None = None,
+        access: Access | None = None,
+        dials: bool = False,
+        max_peers: int = 5_000_000,
+        max_peers_per_swarm: int = 200_000,
+        now: float = 0.0,
+    ) -> None:
+        """``incarnation`` is Unix milliseconds of this start; ``dials``: it has hubs (for its role)."""
+        self.name = name
+        self.incarnation = incarnation
+        self.clock = clock
+        self.policy = tracker or TrackerPolicy()
+        self.access = access or Access()
+        self.registry = Registry(origins=Origins(name), max_peers=max_peers, max_peers_per_swarm=max_peers_per_swarm)
+        self.mesh = Mesh(
+            name=name,
+            incarnation=incarnation,
+            clock=clock,
+            registry=self.registry,
+            access=self.access,
+            tracker=self.policy,
+            policy=mesh or MeshPolicy(),
+        )
+        self.links = Links()
+        self.sweep = Sweep(self.registry, peer_ttl_seconds=self.policy.peer_ttl_seconds)
+        self._rng = rng
+        self._dials = dials
+        self._started = now
+        self._refresh_ms = int(self.policy.refresh_seconds * 1000)
+        self._announces = self._scrapes = self._refused = self._changes = 0
+
+    # ------------------------------------------------------------ clients
+
+    def announce(self, request: AnnounceRequest, now: float) -> AnnounceAnswer:
+        """Take note of a client and give it peers. Raises `ClientError` if the torrent is not served here."""
+        self._announces += 1
+        info_hash = request.info_hash
+        if not self.access.allows(info_hash):
+            self._refused += 1
+            raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
+        # A client that sent no key is known by its IP address instead, so that nobody else can move or remove it.
+        key = request.key or zlib.crc32(request.address)
+        identity = request.peer_id + key.to_bytes(4, "big")
+        swarm = self.registry.get(info_hash)
+        asker = -1
+        if request.event is Event.STOPPED:
+            if swarm is not None:
+                self._remove(info_hash, swarm, identity, now)
+        elif request.port:
+            if swarm is None:
+                swarm = self.registry.swarm(info_hash)
+            asker = self._hear(swarm, identity, request, now)
+        return self._answer(swarm, identity, asker, request)
+
+    def _hear(self, swarm: Swarm, identity: bytes, request: AnnounceRequest, now: float) -> int:
+        """Write what a client announced, if it is news; returns the client's position (-1: not stored)."""
+        address = request.address + request.port.to_bytes(2, "big")
+        pack = swarm.v4 if len(address) == 6 else swarm.pack(18)
+        state = _SEEDER if request.left == 0 else _PARTIAL if request.event is Event.PAUSED else _LEECHER
+        position = pack.find(identity)
+        moved, before = True, -1
+        if position >= 0:
+            stamp, _, before = pack.fields(position)
+            moved = before == _REMOVED or pack.address(position) != address
+            age_ms = self.clock.wall_ms(now) - (stamp >> STAMP_COUNTER_BITS)
+            if before == state and not moved and age_ms < self._refresh_ms:
+                return position
+        if moved:
+            self._evict_namesake(swarm, pack, identity, address, request.info_hash, now)
+            position = pack.find(identity)
+        row = Row(identity, self.clock.tick(now), _OWN, state)
+        position = self.registry.write(swarm, pack, position, row, address)
+        if position >= 0:
+            self._note(request.info_hash, row, pack.address_bytes, address, now)
+            if request.event is Event.COMPLETED and before != _SEEDER:
+                total = (swarm.completed or {}).get(_OWN, 0) + 1
+                swarm.count_completed(_OWN, total)
+                self.mesh.note_completed(request.info_hash, total)
+        return position
+
+    def _evict_namesake(
+        self, swarm: Swarm, pack: PeerPack, identity: bytes, address: bytes, info_hash: bytes, now: float
+    ) -> None:
+        """Remove another client at the very address this one speaks from: it is what ran there before a restart."""
+        position = pack.find_address(address)
+        if position >= 0:
+            other = pack.row(position)
+            if other.identity != identity:
+                self._bury(info_hash, swarm, pack, position, now)
+
+    def _remove(self, info_hash: bytes, swarm: Swarm, identity: bytes, now: float) -> None:
+        """A client stopped: it leaves in both families."""
+        for pack in swarm.packs():
+            position = pack.find(identity)
+            if 0 <= position < pack.live:
+                self._bury(info_hash, swarm, pack, position, now)
+
+    def _bury(self, info_hash: bytes, swarm: Swarm, pack: PeerPack, position: int, now: float) -> None:
+        row = Row(pack.row(position).identity, self.clock.tick(now), _OWN, _REMOVED)
+        self.registry.write(swarm, pack, position, row, b"")
+        self._note(info_hash, row, pack.address_bytes, b"", now)
+
+    def _note(self, info_hash: bytes, row: Row, address_bytes: int, address: bytes, now: float) -> None:
+        self._changes += 1
+        self.mesh.note(info_hash, PeerRecord(row.identity, row.stamp, row.state, address_bytes, address), now)
+
+    def _answer(self, swarm: Swarm | None, identity: bytes, asker: int, request: AnnounceRequest) -> AnnounceAnswer:
+        policy = self.policy
+        counts = swarm.counts() if swarm is not None else SCRAPE_UNKNOWN
+        answer = AnnounceAnswer(
+            policy.announce_interval_seconds + int(self._rng.random() * (policy.announce_jitter_seconds + 1)),
+            policy.min_interval_seconds,
+            counts.complete,
+            counts.incomplete,
+            counts.downloaded,
+            counts.downloaders,
+        )
+        wanted = policy.numwant_default if request.numwant < 0 else min(request.numwant, policy.numwant_max)
+        if swarm is None or not wanted or request.event is Event.STOPPED:
+            return answer
+        own_bytes = 6 if len(request.address) == 4 else 18
+        for pack in swarm.packs():
+            own = pack.address_bytes == own_bytes
+            if not own and not request.both_families:
+                continue
+            position = asker if own else pack.find(identity)
+            ranges = choose(pack, wanted, asker=position, seeding=request.left == 0, rng=self._rng)
+            size = pack.address_bytes
+            addresses = pack.addresses
+            peers = b"".join([addresses[start * size : stop * size] for start, stop in ranges])
+            peer_ids: tuple[bytes, ...] = ()
+            if request.with_peer_ids:
+                peer_ids = tuple(peer_id for start, stop in ranges for peer_id in pack.peer_ids(start, stop))
+            if size == 6:
+                answer.peers, answer.peer_ids = peers, peer_ids
+            else:
+                answer.peers6, answer.peer_ids6 = peers, peer_ids
+        return answer
+
+    def scrape(self, info_hashes: Sequence[bytes]) -> list[ScrapeAnswer]:
+        """Counts of each info-hash, in the order asked; swarms that are unknown or not served count nothing."""
+        self._scrapes += 1
+        return [self._counts(info_hash) for info_hash in info_hashes]
+
+    def _counts(self, info_hash: bytes) -> ScrapeAnswer:
+        swarm = self.registry.get(info_hash) if self.access.allows(info_hash) else None
+        return swarm.counts() if swarm is not None else SCRAPE_UNKNOWN
+
+    def scrape_all(self) -> Iterator[tuple[bytes, ScrapeAnswer]]:
+        """Every swarm that is served here; swarms may come and go meanwhile."""
+        self._scrapes += 1
+        for info_hash in list(self.registry.swarms):
+            swarm = self.registry.get(info_hash)
+            if swarm is not None and swarm.live and self.access.allows(info_hash):
+                yield info_hash, swarm.counts()
+
+    # ------------------------------------------------------------ upkeep
+
+    def expire(self, now: float) -> None:
+        """One small step of the sweep; `Sweep.steps_per_round` of them look at every peer."""
+        self.sweep.step(self.clock.wall_ms(now))
+
+    def statistics(self, now: float) -> NodeStatistics:
+        """A frozen snapshot of everything."""
+        roles = [role for role, held in (("hub", self.mesh.forwards), ("leaf", self._dials)) if held]
+        return NodeStatistics(
+            name=self.name,
+            incarnation=self.incarnation,
+            role=" and ".join(roles) or "standalone",
+            version=__version__,
+            uptime_seconds=now - self._started,
+            tracker=TrackerStatistics(
+                announces=self._announces, scrapes=self._scrapes, refused=self._refused, changes=self._changes
+            ),
+            registry=self.registry.statistics(),
+            mesh=self.mesh.statistics(),
+            log=self.mesh.logs.statistics(now),
+            vector=self.mesh.vector_statistics(),
+            links=self.links.statistics(now),
+        )

@@ -1,0 +1,253 @@
+"""The peers of one swarm and one address family, packed.
+
+Two byte arrays with one entry a peer: a compact answer is a few slices, and a small swarm is not an object graph.
+
+    addresses   compact address        6 (IPv4) or 18 (IPv6)
+    rows        identity 24 | stamp 8 | origin 2 | state 1   = 35 bytes
+
+Entries are kept in three partitions, which only ever move rows at their borders:
+
+    0 ........ leechers ........ live ........ len
+    leechers     |    seeders     |  tombstones
+    and partial seeds
+
+*Identity* is the 20-byte peer id and the 32-bit client key: what stays the same when a client changes its address.
+A tombstone is a row like any other, so that last-writer-wins, expiry, snapshots and resync need no second path for it;
+its address is zeroed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from meshtracker.model import PeerState
+
+IDENTITY_BYTES = 24
+_FIELDS = struct.Struct("!QHB")
+ROW_BYTES = IDENTITY_BYTES + _FIELDS.size
+_ROW = struct.Struct("!24sQHB")
+_STAMP_ONLY = struct.Struct("!24xQ3x")
+_ORIGIN_ONLY = struct.Struct("!32xHx")
+
+_INDEX_ABOVE = 64
+"""Rows from which a dictionary beats searching the bytes; it costs ~250 bytes a peer, so small swarms go without."""
+
+_SEEDER = int(PeerState.SEEDER)
+_PARTIAL = int(PeerState.PARTIAL)
+_REMOVED = int(PeerState.REMOVED)
+
+
+class Row(NamedTuple):
+    """What is known of one peer besides its address."""
+
+    identity: bytes
+    """20 bytes peer id, 4 bytes key."""
+    stamp: int
+    """Hybrid logical clock stamp of the announce that wrote it."""
+    origin: int
+    """Index of the node whose client it was (see `Origins`)."""
+    state: int
+    """A `PeerState`, as a plain int."""
+
+
+class PeerPack:
+    """Peers of one address family; positions are only valid until the next change."""
+
+    __slots__ = ("_by_address", "_by_identity", "address_bytes", "addresses", "leechers", "live", "partials", "rows")
+
+    def __init__(self, address_bytes: int) -> None:
+        """``address_bytes``: 6 for IPv4, 18 for IPv6."""
+        self.address_bytes = address_bytes
+        self.addresses = bytearray()
+        self.rows = bytearray()
+        self.leechers = 0
+        self.live = 0
+        self.partials = 0
+        self._by_identity: dict[bytes, int] | None = None
+        self._by_address: dict[bytes, int] | None = None
+
+    @classmethod
+    def from_bytes(cls, address_bytes: int, *, rows: bytes, addresses: bytes) -> PeerPack:
+        """A pack from copies of another's ``rows`` and ``addresses``; ValueError unless they can be such copies."""
+        count, rest = divmod(len(rows), ROW_BYTES)
+        if rest or len(addresses) != count * address_bytes:
+            raise ValueError(f"{len(rows)} bytes of rows and {len(addresses)} of addresses do not belong together")
+        states = rows[ROW_BYTES - 1 :: ROW_BYTES]
+        partitions = states.translate(_PARTITION_OF_BYTE)
+        pack = cls(address_bytes)
+        pack.leechers = partitions.count(0)
+        pack.live = pack.leechers + partitions.count(1)
+        pack.partials = states.count(_PARTIAL)
+        if partitions != bytes(pack.leechers) + b"\1" * (pack.live - pack.leechers) + b"\2" * (count - pack.live):
+            raise ValueError("rows are not in the order of their states")
+        pack.rows += rows
+        pack.addresses += addresses
+        if count > _INDEX_ABOVE:
+            pack._build_index()
+        return pack
+
+    def __len__(self) -> int:
+        """Rows, tombstones included."""
+        return len(self.rows) // ROW_BYTES
+
+    def find(self, identity: bytes) -> int:
+        """Position of a client's row, tombstones included; -1 if there is none."""
+        if self._by_identity is not None:
+            return self._by_identity.get(identity, -1)
+        rows = self.rows
+        at = rows.find(identity)
+        while at > 0 and at % ROW_BYTES:
+            at = rows.find(identity, at + 1)
+        return at // ROW_BYTES
+
+    def find_address(self, address: bytes) -> int:
+        """Position of a live row with that compact address; -1 if there is none."""
+        if self._by_address is not None:
+            return self._by_address.get(address, -1)
+        size = self.address_bytes
+        end = self.live * size
+        at = self.addresses.find(address, 0, end)
+        while at > 0 and at % size:
+            at = self.addresses.find(address, at + 1, end)
+        return at // size
+
+    def address(self, position: int) -> bytes:
+        """The compact address at a position."""
+        size = self.address_bytes
+        return bytes(self.addresses[position * size : position * size + size])
+
+    def row(self, position: int) -> Row:
+        """The row at a position."""
+        return Row(*_ROW.unpack_from(self.rows, position * ROW_BYTES))
+
+    def fields(self, position: int) -> tuple[int, int, int]:
+        """``(stamp, origin, state)`` of a position, without the identity."""
+        return _FIELDS.unpack_from(self.rows, position * ROW_BYTES + IDENTITY_BYTES)
+
+    def peer_ids(self, start: int, stop: int) -> list[bytes]:
+        """Peer ids of the positions ``start`` up to ``stop``."""
+        rows = self.rows
+        return [bytes(rows[at : at + 20]) for at in range(start * ROW_BYTES, stop * ROW_BYTES, ROW_BYTES)]
+
+    def entries(self) -> Iterator[tuple[Row, bytes]]:
+        """Rows with their compact addresses, as they are now: the pack may change while this is read."""
+        size = self.address_bytes
+        addresses = bytes(self.addresses)
+        for at, row in enumerate(map(Row._make, _ROW.iter_unpack(bytes(self.rows)))):
+            yield row, addresses[at * size : at * size + size]
+
+    def older_than(self, stamp: int, start: int, stop: int) -> list[int]:
+        """Positions from ``start`` up to ``stop`` whose stamp is smaller, in order."""
+        view = memoryview(self.rows)[start * ROW_BYTES : stop * ROW_BYTES]
+        return [at for at, (found,) in enumerate(_STAMP_ONLY.iter_unpack(view), start) if found < stamp]
+
+    def stamps(self) -> list[int]:
+        """The stamp of every row, in order."""
+        return [stamp for (stamp,) in _STAMP_ONLY.iter_unpack(self.rows)]
+
+    def origins(self) -> set[int]:
+        """The origins of all rows."""
+        return {origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows)}
+
+    def put(self, position: int, row: Row, address: bytes) -> int:
+        """Write a row at ``position`` (-1: a new one) and return where it is now.
+
+        ``address`` is compact; a tombstone's is not kept.
+        """
+        if row.state == _REMOVED:
+            address = bytes(self.address_bytes)
+        if position >= 0:
+            if self._partition(position) == _PARTITION[row.state]:
+                self._unindex(position)
+                self._write(position, row, address)
+                return position
+            self.drop(position)
+        hole = self._open_hole(_PARTITION[row.state])
+        self.partials += row.state == _PARTIAL
+        self._set(hole, _ROW.pack(*row), address)
+        self._index(hole)
+        if self._by_identity is None and len(self) > _INDEX_ABOVE:
+            self._build_index()
+        return hole
+
+    def drop(self, position: int) -> None:
+        """Forget a row altogether: the last row of each partition behind it moves up."""
+        self._unindex(position)
+        self.partials -= self.rows[position * ROW_BYTES + ROW_BYTES - 1] == _PARTIAL
+        if position < self.leechers:
+            self.leechers -= 1
+            position = self._move(self.leechers, position)
+        if position < self.live:
+            self.live -= 1
+            position = self._move(self.live, position)
+        last = len(self) - 1
+        self._move(last, position)
+        del self.rows[last * ROW_BYTES :]
+        del self.addresses[last * self.address_bytes :]
+
+    def _partition(self, position: int) -> int:
+        return 0 if position < self.leechers else 1 if position < self.live else 2
+
+    def _open_hole(self, partition: int) -> int:
+        """Grow by one entry and return the free position at the end of ``partition``."""
+        hole = len(self)
+        self.rows += bytes(ROW_BYTES)
+        self.addresses += bytes(self.address_bytes)
+        if partition < 2:
+            hole = self._move(self.live, hole)
+            self.live += 1
+        if partition < 1:
+            hole = self._move(self.leechers, hole)
+            self.leechers += 1
+        return hole
+
+    def _move(self, source: int, target: int) -> int:
+        """Move a row and return the position it left, which the next move may fill."""
+        if source != target:
+            for array, size in ((self.rows, ROW_BYTES), (self.addresses, self.address_bytes)):
+                array[target * size : target * size + size] = array[source * size : source * size + size]
+            if self._by_identity is not None:
+                self._index(target)
+        return source
+
+    def _write(self, position: int, row: Row, address: bytes) -> None:
+        self.partials += (row.state == _PARTIAL) - (self.rows[position * ROW_BYTES + ROW_BYTES - 1] == _PARTIAL)
+        self._set(position, _ROW.pack(*row), address)
+        self._index(position)
+
+    def _set(self, position: int, packed: bytes, address: bytes) -> None:
+        size = self.address_bytes
+        self.rows[position * ROW_BYTES : (position + 1) * ROW_BYTES] = packed
+        self.addresses[position * size : position * size + size] = address
+
+    def _build_index(self) -> None:
+        self._by_identity = {}
+        self._by_address = {}
+        for position in range(len(self)):
+            self._index(position)
+
+    def _index(self, position: int) -> None:
+        if self._by_identity is None or self._by_address is None:
+            return
+        at = position * ROW_BYTES
+        self._by_identity[bytes(self.rows[at : at + IDENTITY_BYTES])] = position
+        if self.rows[at + ROW_BYTES - 1] != _REMOVED:
+            self._by_address[self.address(position)] = position
+
+    def _unindex(self, position: int) -> None:
+        if self._by_identity is None or self._by_address is None:
+            return
+        at = position * ROW_BYTES
+        self._by_identity.pop(bytes(self.rows[at : at + IDENTITY_BYTES]), None)
+        address = self.address(position)
+        # Two clients may have claimed one address on two nodes at once: leave the other's entry alone.
+        if self._by_address.get(address) == position:
+            del self._by_address[address]
+
+
+_PARTITION = (0, 0, 1, 2)
+"""Partition of each `PeerState`."""
+_PARTITION_OF_BYTE = bytes(_PARTITION) + b"\xff" * (256 - len(_PARTITION))
+"""The same for ``bytes.translate``; other states have none."""

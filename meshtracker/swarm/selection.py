@@ -1,0 +1,64 @@
+"""Which peers an asker gets: every other peer with the same chance, as a few slices of a pack.
+
+A contiguous run from a uniformly random start of a ring gives each entry the same probability. Leechers and seeders are
+two rings, served in proportion (the remainder by lot), because one run over both would return only the one or only the
+other in a large swarm. A seeder is given no seeders; nobody is given itself.
+"""
+
+from __future__ import annotations
+
+import random
+
+from meshtracker.swarm.peers import PeerPack
+
+Range = tuple[int, int]
+"""Positions ``start`` up to ``stop`` of a pack."""
+
+
+def choose(pack: PeerPack, wanted: int, *, asker: int, seeding: bool, rng: random.Random) -> list[Range]:
+    """At most ``wanted`` live peers of ``pack`` as ranges that do not overlap.
+
+    ``asker`` is the asker's own position or -1; ``seeding`` withholds seeders.
+    """
+    leechers, live = pack.leechers, pack.live
+    if asker >= live:
+        asker = -1
+    border = leechers if seeding else live
+    others = border - (0 <= asker < border)
+    if wanted >= others:
+        return _without(0, border, asker)
+    if wanted <= 0:
+        return []
+    seeders = border - leechers - (leechers <= asker < border)
+    if not seeders:
+        return _run(0, leechers, wanted, asker, rng)
+    share, rest = divmod(wanted * seeders, others)
+    share += rng.random() * others < rest
+    return _run(0, leechers, wanted - share, asker, rng) + _run(leechers, live, share, asker, rng)
+
+
+def _run(start: int, stop: int, wanted: int, asker: int, rng: random.Random) -> list[Range]:
+    """``wanted`` entries of the ring ``start``..``stop`` from a random one on, as if the asker were not in it."""
+    if not wanted:
+        return []
+    inside = start <= asker < stop
+    size = stop - start - inside
+    first = int(rng.random() * size)
+    wrapped = first + wanted - size
+    runs = [(first, first + wanted)] if wrapped <= 0 else [(first, size), (0, wrapped)]
+    ranges: list[Range] = []
+    for begin, end in runs:
+        low, high = start + begin, start + end
+        if not inside or high <= asker:
+            ranges.append((low, high))
+        elif low >= asker:
+            ranges.append((low + 1, high + 1))
+        else:
+            ranges += [(low, asker), (asker + 1, high + 1)]
+    return ranges
+
+
+def _without(start: int, stop: int, asker: int) -> list[Range]:
+    if not start <= asker < stop:
+        return [(start, stop)]
+    return [(start, asker), (asker + 1, stop)]
