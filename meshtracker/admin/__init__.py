@@ -1,1 +1,10 @@
-"""."""
+"""The admin API of a node, and its client.
+
+===========  ==================================================================
+``status``   the figures that everything here renders
+``api``      JSON over HTTP: /api/status, /api/links, /health
+``metrics``  the same figures for Prometheus: /metrics
+``server``   sockets, connections and their bounds (Hypercorn on trio)
+``client``   what the command line asks a running node with; blocks
+===========  ==================================================================
+"""

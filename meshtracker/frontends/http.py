@@ -71,7 +71,7 @@ class HttpFrontend:
         self._max_scrape_hashes = max_scrape_hashes
         self._full_scrape = full_scrape
         self._address_networks = Networks(address_networks)
-        self._proxies = Networks(trusted_proxies)
+        self._proxies = Networks(trusted_proxies) if trusted_proxies else None
         self._announces = 0
         self._scrapes = 0
         self._failures = 0
@@ -114,7 +114,7 @@ class HttpFrontend:
         )
 
     def _announce(self, request: RequestHead, address: bytes, now: float) -> bytes:
-        if self._proxies and address in self._proxies:
+        if self._proxies is not None and address in self._proxies:
             address = forwarded_client(forwarded_addresses(request.fields), peer=address, proxies=self._proxies)
         announce = parse_announce(request.query, address)
         if b"ip" in request.query and address in self._address_networks:

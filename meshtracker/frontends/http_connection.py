@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import attrs
 
 from meshtracker.frontends.http import HttpFrontend
-from meshtracker.wire.http_head import TOO_LONG, RequestHeadError, head_end, parse_head, skip_empty_lines
+from meshtracker.wire.http_head import TOO_LONG, RequestHeadError, head_end, parse_head
 
 _ANSWERS_AT_ONCE_BYTES = 65_536
 """Pipelined requests are answered up to this many bytes at a time, so that none has a turn much longer than others."""
@@ -93,7 +93,8 @@ class HttpConnection:
 
     def _answer_next(self, now: float) -> bytes:
         """The response to the next request, or its beginning; empty while there is no whole head."""
-        buffer = self._buffer = skip_empty_lines(self._buffer)
+        # RFC 9112 (2.2): line ends before a request line are passed over.
+        buffer = self._buffer = self._buffer.lstrip(b"\r\n")
         end = head_end(buffer)
         if (end or len(buffer)) > self._limits.max_head_bytes:
             return self._refuse(RequestHeadError(TOO_LONG), now)

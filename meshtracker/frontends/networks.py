@@ -21,9 +21,6 @@ class Networks:
             prefix = int(network.network_address) >> host_bits
             self._prefixes.append((network.max_prefixlen // 8, host_bits, prefix))
 
-    def __bool__(self) -> bool:
-        return bool(self._prefixes)
-
     def __contains__(self, packed: bytes) -> bool:
         number = int.from_bytes(packed)
         size = len(packed)

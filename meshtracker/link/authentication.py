@@ -36,7 +36,9 @@ class Credential:
 
     def __init__(self, password: str) -> None:
         self.password = password
-        self._stored: tuple[bytes, bytes, bytes, int] = scramp.ScramMechanism(UNBOUND).make_auth_info(password, iteration_count=ITERATIONS)
+        self._stored: tuple[bytes, bytes, bytes, int] = scramp.ScramMechanism(UNBOUND).make_auth_info(
+            password, iteration_count=ITERATIONS
+        )
 
     def stored(self, name: str) -> tuple[bytes, bytes, bytes, int]:  # noqa: ARG002  # scramp asks by user name; the mesh has one password
         """Salt, stored key, server key and rounds for a node's name."""

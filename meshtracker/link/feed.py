@@ -63,7 +63,7 @@ class Feed:
     def _start_snapshot(self, now: float) -> bytes:
         """Begin the next snapshot that may begin; b"" if there is none."""
         for plan in self._fulls:
-            position = self._replica.position(plan.origin)
+            position = self._goal(plan.origin)
             if position is None or not self._may_send(plan.origin):
                 continue
             self._fulls.remove(plan)
@@ -94,15 +94,22 @@ class Feed:
         if origin != self._peer.name:
             return True
         # The peer's own stream: only the one from before its restart, and only if it was planned.
+        return origin in self._targets
+
+    def _goal(self, origin: str) -> Position | None:
+        """How far a stream can be brought now."""
         mine = self._replica.position(origin)
-        return mine is not None and mine.incarnation < self._peer.incarnation and origin in self._targets
+        if origin == self._peer.name and mine is not None and mine.incarnation >= self._peer.incarnation:
+            # Its present life came by way of another node meanwhile; it still waits for what the burst promised.
+            return self._targets.get(origin)
+        return mine
 
     def _follow(self, origin: str) -> bytes:
-        mine = self._replica.position(origin)
+        mine = self._goal(origin)
         cursor = self._cursors.get(origin)
         if mine is None or (cursor is not None and cursor >= mine):
             return b""
-        if cursor is not None and cursor.incarnation == mine.incarnation:
+        if cursor is not None and self._replica.covers(origin, cursor):
             frame = self._replica.frame(origin, cursor.sequence + 1)
             if frame is not None:
                 self._cursors[origin] = Position(cursor.incarnation, cursor.sequence + 1)

@@ -57,6 +57,13 @@ class Outbox:
         self._size = 0
         return encode_batch(FrameType.BATCH, batch)
 
+    def seal_again(self, batch: Batch) -> bytes:
+        """Records from before this node's restart as the next batch of its present life."""
+        self.sequence += 1
+        return encode_batch(
+            FrameType.BATCH, Batch(self.origin, self.incarnation, self.sequence, batch.base, batch.body)
+        )
+
     def _append(self, info_hash: bytes, encoded: bytes) -> None:
         group = self._groups.get(info_hash)
         if group is None:

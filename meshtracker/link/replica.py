@@ -16,6 +16,9 @@ class Replica(Protocol):
     forwards: bool
     """Send every origin's stream (a hub), or only this node's own (a leaf)."""
 
+    def meet(self, origin: str) -> None:
+        """A peer speaks of a node of that name. Raises `WireError` when the mesh has shown too many."""
+
     def hello(self, now: float) -> Hello:
         """What to say of this node."""
 
@@ -40,11 +43,11 @@ class Replica(Protocol):
     def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
         """Apply a BATCH and return its records; None if it was known already.
 
-        Raises `LinkError` on a gap, `WireError` on rubbish.
+        Raises `LinkError` on a gap or on stamps from the future, `WireError` on rubbish.
         """
 
     def apply_snapshot(self, batch: Batch, now: float) -> int:
-        """Apply a piece of a snapshot; returns its records. Raises `WireError`."""
+        """Apply a piece of a snapshot; returns its records. Raises as `apply_batch`."""
 
     def finish_snapshot(self, origin: str, position: Position) -> None:
         """A snapshot is complete: the origin is known up to ``position``."""

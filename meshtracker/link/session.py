@@ -171,17 +171,24 @@ class LinkSession:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes off the wire; never raises for what a peer sends."""
+        if self.state is State.CLOSED:
+            return
         self._received_bytes += len(data)
         self._heard = now
         try:
             for kind, payload in self._decoder.feed(data):
-                if self.state is State.CLOSED:
+                if self.is_closed:
                     return
                 self._receive_frame(kind, payload, now)
         except LinkError as error:
             self.close(str(error), now)
         except WireError as error:
             self.close(f"protocol error: {error}", now)
+
+    @property
+    def is_closed(self) -> bool:
+        """Is this the end of it?"""
+        return self.state is State.CLOSED
 
     def end_of_stream(self, now: float, *, why: str = "the other side hung up") -> None:
         """The connection is gone."""
@@ -215,7 +222,9 @@ class LinkSession:
             self.close(f"nothing heard for {now - self._heard:.0f} s", now)
         elif now >= self._next_heartbeat:
             self._next_heartbeat = now + self._policy.heartbeat_seconds
-            self._control.append(wire.encode_heartbeat(self._replica.wall_ms(now), self._replica.vector()))
+            # A peer that sends but does not read would have them pile up here.
+            if not self._control:
+                self._control.append(wire.encode_heartbeat(self._replica.wall_ms(now), self._replica.vector()))
 
     def data_to_send(self, now: float) -> bytes:
         """The next bytes to write: control frames first, then at most one frame of data; b"" if there is nothing."""
@@ -354,6 +363,7 @@ class LinkSession:
         if hello.name == mine.name:
             raise LinkError(f"both nodes are named {mine.name!r}: give each node of a mesh a name of its own")
         self._admit(self, hello)
+        self._check_life(hello.name, hello.incarnation)
         self.peer = hello
         self.warnings = tuple(self._compare(mine, hello, ahead_seconds))
         self._notices += [Notice("warning", warning) for warning in self.warnings]
@@ -403,6 +413,19 @@ class LinkSession:
             raise LinkError(f"a leaf sent the stream of another node, {origin}")
         if origin == self._replica.name and incarnation >= self._replica.incarnation:
             raise LinkError(f"another node writes under this node's name, {origin}")
+        if origin == peer.name:
+            self._check_life(origin, incarnation)
+        self._replica.meet(origin)
+
+    def _check_life(self, name: str, incarnation: int) -> None:
+        """Raises `LinkError` if a later start of the peer is known: all that it sends would be taken for old."""
+        known = self._replica.position(name)
+        if known is not None and known.incarnation > incarnation:
+            raise LinkError(
+                f"{self._replica.name} knows a start of {name} that is"
+                f" {(known.incarnation - incarnation) / 1000:.0f} s later than this one:"
+                " its clock was set back, or two nodes have that name"
+            )
 
     def _receive_batch(self, payload: bytes, now: float) -> None:
         batch = wire.decode_batch(payload)

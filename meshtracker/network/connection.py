@@ -45,6 +45,7 @@ class LinkConnection:
         self._certificate = certificate
         self._server_name = server_name
         self._refusal = refusal
+        self.finished = trio.Event()
         self._woken = trio.Event()
         self._last_words = ""
 
@@ -76,6 +77,7 @@ class LinkConnection:
             self._log_notices()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS_SECONDS):
                 await trio.aclose_forcefully(stream)
+            self.finished.set()
 
     async def _secure(self, context: ssl.SSLContext) -> trio.SSLStream[trio.SocketStream]:
         session = self.session
@@ -114,7 +116,7 @@ class LinkConnection:
                 self.session.end_of_stream(trio.current_time(), why=f"connection lost: {plain_error(error)}")
                 break
             if data:
-                self.session.receive_data(data, trio.current_time())
+                self.session.receive_data(bytes(data), trio.current_time())
             else:
                 self.session.end_of_stream(trio.current_time())
             self._log_notices()
@@ -137,7 +139,7 @@ class LinkConnection:
 
     def _gather(self) -> bytes:
         """Frames for one write."""
-        frames = []
+        frames: list[bytes] = []
         size = 0
         while len(frames) < _WRITE_FRAMES and size < _WRITE_BYTES:
             frame = self.session.data_to_send(trio.current_time())

@@ -108,8 +108,8 @@ class LinkService:
         self._node.mesh.flush(trio.current_time())
         for connection in self._connections:
             connection.stop(f"{self._node.name} is stopping")
-        while self._connections:
-            await trio.sleep(0.01)
+        for connection in list(self._connections):
+            await connection.finished.wait()
 
     def _wake(self) -> None:
         for connection in self._connections:

@@ -6,7 +6,7 @@ covers the certificate that the leaf saw, so one from somebody in the middle end
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import ssl
 import tempfile
@@ -25,7 +25,7 @@ _VALID_DAYS = 36_500
 """Nobody checks the dates of a certificate that the password vouches for; an end of them could only break a mesh."""
 
 
-def make_certificate(name: str, today: datetime.datetime) -> tuple[bytes, bytes]:
+def make_certificate(name: str, today: dt.datetime) -> tuple[bytes, bytes]:
     """A self-signed certificate and its key, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -35,8 +35,8 @@ def make_certificate(name: str, today: datetime.datetime) -> tuple[bytes, bytes]
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(today - datetime.timedelta(days=1))
-        .not_valid_after(today + datetime.timedelta(days=_VALID_DAYS))
+        .not_valid_before(today - dt.timedelta(days=1))
+        .not_valid_after(today + dt.timedelta(days=_VALID_DAYS))
         .sign(key, hashes.SHA256())
     )
     key_pem = key.private_bytes(
@@ -45,7 +45,7 @@ def make_certificate(name: str, today: datetime.datetime) -> tuple[bytes, bytes]
     return certificate.public_bytes(serialization.Encoding.PEM), key_pem
 
 
-def own_certificate(state_dir: Path, name: str, today: datetime.datetime) -> tuple[Path, Path]:
+def own_certificate(state_dir: Path, name: str, today: dt.datetime) -> tuple[Path, Path]:
     """Files of this node's certificate and key in ``state_dir``, made at the first start. Raises `StartError`."""
     certificate_file, key_file = state_dir / CERTIFICATE_FILE, state_dir / KEY_FILE
     try:
@@ -88,7 +88,7 @@ def _first_certificate(pem: str) -> str:
     return head[head.index("-----BEGIN CERTIFICATE-----") :] + end + "\n"
 
 
-def unsaved_server_context(name: str, today: datetime.datetime) -> tuple[ssl.SSLContext, bytes]:
+def unsaved_server_context(name: str, today: dt.datetime) -> tuple[ssl.SSLContext, bytes]:
     """The same with a certificate that lives as long as the process, for a node that keeps nothing on disk."""
     # ssl reads certificates from files only.
     with tempfile.TemporaryDirectory(prefix="meshtracker-") as folder:

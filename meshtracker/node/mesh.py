@@ -58,7 +58,10 @@ class MeshPolicy:
     max_batch_bytes: int = 60_000
     max_log_bytes: int = 64 << 20
     max_future_seconds: float = 60.0
-    """Records stamped further ahead than this are refused: they could not be overwritten for that long."""
+    """A hub refuses records stamped further ahead than this: they could not be overwritten for that long.
+
+    A leaf takes twice as much, or it would refuse what a hub whose clock is between its own and the origin's let pass.
+    """
 
 
 class Mesh:
@@ -91,6 +94,7 @@ class Mesh:
         self._logs.start(name, Position(incarnation, 0))
         self._outbox = Outbox(origin=name, incarnation=incarnation, max_batch_bytes=policy.max_batch_bytes)
         self._sealed_at = float("-inf")
+        self._max_future_ms = int(policy.max_future_seconds * 1000) * (1 if policy.forwards else 2)
         self._applied_batches = self._applied_records = 0
         self._stale_records = self._future_records = self._dropped_records = 0
 
@@ -112,8 +116,11 @@ class Mesh:
             self._seal(now)
 
     def _seal(self, now: float) -> None:
+        self._append(self._outbox.seal(self._clock.wall_ms(now) << STAMP_COUNTER_BITS), now)
+
+    def _append(self, batch: bytes, now: float) -> None:
         self._sealed_at = now
-        self._logs.append(self.name, self._outbox.seal(self._clock.wall_ms(now) << STAMP_COUNTER_BITS), now)
+        self._logs.append(self.name, batch, now)
         self.on_new_batch()
 
     def resume(self, vector: Vector) -> None:
@@ -125,6 +132,10 @@ class Mesh:
                 self._logs.start(origin, position)
 
     # ------------------------------------------------------------ what sessions read
+
+    def meet(self, origin: str) -> None:
+        """See `Replica`."""
+        self._registry.origins.index(origin)
 
     def hello(self, now: float) -> Hello:
         """See `Replica`."""
@@ -210,50 +221,48 @@ class Mesh:
 
     def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
         """See `Replica`."""
-        if batch.origin == self.name:
-            return self._apply_own_earlier(batch, now)
-        known = self._logs.position(batch.origin)
+        own = batch.origin == self.name
+        known = self.previous if own else self._logs.position(batch.origin)
         if known is not None and (batch.incarnation, batch.sequence) <= known:
             return None
         if known is None or batch.incarnation != known.incarnation or batch.sequence != known.sequence + 1:
             raise LinkError(
                 f"batch {batch.sequence} of {batch.origin} came after {known.sequence if known else 'none'}"
             )
-        count = self._apply(batch, now)
-        self._logs.append(batch.origin, frame(FrameType.BATCH, payload), now)
+        count = self.apply_snapshot(batch, now)
         self._applied_batches += 1
-        self.on_new_batch()
+        if own:
+            self.previous = Position(batch.incarnation, batch.sequence)
+        else:
+            self._logs.append(batch.origin, frame(FrameType.BATCH, payload), now)
+            self.on_new_batch()
         return count
 
     def apply_snapshot(self, batch: Batch, now: float) -> int:
         """See `Replica`."""
-        return self._apply(batch, now)
+        before = self._applied_records
+        count = self._apply(batch, now)
+        if batch.origin == self.name and self._applied_records > before:
+            # This node's stream of before its restart is at its end; links that lack these records follow the new one.
+            self._append(self._outbox.seal_again(batch), now)
+        return count
 
     def finish_snapshot(self, origin: str, position: Position) -> None:
         """See `Replica`."""
         if origin == self.name:
-            self.previous = position
+            self.previous = position if self.previous is None else max(self.previous, position)
             return
         known = self._logs.position(origin)
         if known is None or known < position:
             self._logs.start(origin, position)
             self.on_new_batch()
 
-    def _apply_own_earlier(self, batch: Batch, now: float) -> int | None:
-        """A batch of this node from before its restart, brought back by a peer."""
-        if self.previous is None or self.previous.incarnation != batch.incarnation:
-            raise LinkError(f"a batch of an unknown earlier life of {self.name}")
-        if batch.sequence <= self.previous.sequence:
-            return None
-        self.previous = Position(batch.incarnation, batch.sequence)
-        return self._apply(batch, now)
-
     def _apply(self, batch: Batch, now: float) -> int:
         """Merge all records of a batch or a piece of a snapshot; returns how many there were."""
         index = self._registry.origins.index(batch.origin)
         wall_ms = self._clock.wall_ms(now)
         oldest = (wall_ms - self._tracker.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
-        newest = (wall_ms + int(self._policy.max_future_seconds * 1000)) << STAMP_COUNTER_BITS
+        newest = (wall_ms + self._max_future_ms) << STAMP_COUNTER_BITS
         count = 0
         for info_hash, body in groups(batch):
             # A hub keeps for its leaves what it would not serve itself.
@@ -263,11 +272,16 @@ class Mesh:
                 if not wanted:
                     self._dropped_records += 1
                 elif isinstance(record, int):
-                    self._registry.swarm(info_hash).count_completed(index, record)
+                    self._merge_completed(info_hash, record, index)
                 elif record.stamp < oldest:
                     self._stale_records += 1
                 elif record.stamp > newest:
                     self._future_records += 1
+                    ahead_seconds = (record.stamp - (wall_ms << STAMP_COUNTER_BITS)) / (1000 << STAMP_COUNTER_BITS)
+                    raise LinkError(
+                        f"{batch.origin} stamps its records {ahead_seconds:.0f} s ahead of the clock of {self.name}:"
+                        " set the clocks, for instance with NTP"
+                    )
                 else:
                     self._merge(info_hash, record, index)
         return count
@@ -281,6 +295,17 @@ class Mesh:
             self._applied_records += 1
         else:
             self._stale_records += 1
+            self._registry.forget_if_empty(info_hash)
+
+    def _merge_completed(self, info_hash: bytes, total: int, index: int) -> None:
+        swarm = self._registry.get(info_hash)
+        if swarm is None:
+            # It may come before the swarm's first row, but must not make swarms without end.
+            if self._registry.is_full:
+                return
+            swarm = self._registry.swarm(info_hash)
+        if swarm.count_completed(index, total):
+            self._applied_records += 1
 
     # ------------------------------------------------------------ figures
 

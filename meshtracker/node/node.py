@@ -35,6 +35,7 @@ from meshtracker.swarm.swarm import Swarm
 from meshtracker.wire.link import PeerRecord
 
 _OWN = 0
+_KEYLESS = 1 << 31
 _LEECHER = int(PeerState.LEECHER)
 _PARTIAL = int(PeerState.PARTIAL)
 _SEEDER = int(PeerState.SEEDER)
@@ -92,9 +93,7 @@ class Node:
         if not self.access.allows(info_hash):
             self._refused += 1
             raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
-        # A client that sent no key is known by its IP address instead, so that nobody else can move or remove it.
-        key = request.key or zlib.crc32(request.address)
-        identity = request.peer_id + key.to_bytes(4, "big")
+        identity = _identity(request)
         swarm = self.registry.get(info_hash)
         asker = -1
         if request.event is Event.STOPPED:
@@ -104,6 +103,8 @@ class Node:
             if swarm is None:
                 swarm = self.registry.swarm(info_hash)
             asker = self._hear(swarm, identity, request, now)
+            if asker < 0:
+                self.registry.forget_if_empty(info_hash)
         return self._answer(swarm, identity, asker, request)
 
     def _hear(self, swarm: Swarm, identity: bytes, request: AnnounceRequest, now: float) -> int:
@@ -232,3 +233,13 @@ class Node:
             vector=self.mesh.vector_statistics(),
             links=self.links.statistics(now),
         )
+
+
+def _identity(request: AnnounceRequest) -> bytes:
+    """Peer id and key; the first bit of the key says whose idea it was.
+
+    A client that sent no key is known by its IP address instead. Nobody else can move or remove it then, not even by
+    sending that address's checksum as a key.
+    """
+    key = request.key & ~_KEYLESS if request.key else zlib.crc32(request.address) | _KEYLESS
+    return request.peer_id + key.to_bytes(4, "big")

@@ -33,7 +33,7 @@ class MeshStatistics:
     stale_records: int
     """Records that lost against a newer write, or had aged out."""
     future_records: int
-    """Records refused because their stamp lies too far ahead."""
+    """Records for which a link was closed because their stamps lie too far ahead."""
     dropped_records: int
     """Records of swarms that this node's access list refuses."""
 

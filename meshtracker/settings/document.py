@@ -38,7 +38,7 @@ _IN_DOCKER = {
     "link.password_file": "/run/meshtracker/mesh-password",
 }
 PROFILES = {
-    "standalone": Profile("a tracker of its own", {"node.state_dir": _STATE_DIR}),
+    "standalone": Profile("a tracker of its own", {"node.state_dir": "meshtracker-state"}),
     "hub": Profile(
         "a tracker that is the hub of a mesh",
         {"node.state_dir": _STATE_DIR, "link.listen": ["0.0.0.0:59100"], "link.password_file": _PASSWORD_FILE},

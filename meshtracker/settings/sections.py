@@ -243,9 +243,6 @@ class LogSettings:
 
     format: Literal["console", "json"] = option("console", "Lines for people (console) or for machines (json).")
     level: Literal["debug", "info", "warning", "error"] = option("info", "The least level that is written.")
-    client_addresses: bool = option(
-        False, "Write clients' addresses in full; otherwise they are shortened to their network."
-    )
 
 
 @attrs.frozen

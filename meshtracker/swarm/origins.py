@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from meshtracker.errors import WireError
 
-MAX_ORIGINS = 512
-"""Nodes a mesh may ever have shown to one process: bounds this table and every vector on the wire."""
+MAX_ORIGINS = 400
+"""Nodes a mesh may ever have shown to one process: bounds this table, and a BURST of all of them still fits a frame."""
 
 
 class Origins:

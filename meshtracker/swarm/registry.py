@@ -62,6 +62,11 @@ class Registry:
         self.tombstones += rows - swarm.live
         return True
 
+    @property
+    def is_full(self) -> bool:
+        """Is there no room for another row, or for a swarm without rows?"""
+        return max(self.peers + self.tombstones, len(self.swarms)) >= self._max_peers
+
     def write(self, swarm: Swarm, pack: PeerPack, position: int, row: Row, address: bytes) -> int:
         """Put a row; returns its position, or -1 if it is new and a bound forbids it."""
         if position < 0:

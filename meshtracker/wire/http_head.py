@@ -9,6 +9,7 @@ Only what an announce needs is looked for; other header fields are not even spli
 
 from __future__ import annotations
 
+import functools
 import re
 
 import attrs
@@ -17,6 +18,8 @@ from meshtracker.errors import MeshtrackerError
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _HOP_FIELDS = re.compile(rb"\n(connection|content-length|transfer-encoding)[ \t]*:([^\n]*)")
+_CACHED_FIELDS = 1024
+"""A client's header fields are the same in each request, and mostly those of all clients of its kind."""
 _FORWARDED = re.compile(rb"\nx-forwarded-for:([^\n]*)", re.IGNORECASE)
 _REAL_IP = re.compile(rb"\nx-real-ip:([^\n]*)", re.IGNORECASE)
 
@@ -54,17 +57,9 @@ class RequestHead:
 
 
 def head_end(data: bytes) -> int:
-    """Length of the head that ``data`` begins with, its empty line included; 0 while it is not whole.
-
-    ``data`` must not begin with an empty line (see `skip_empty_lines`).
-    """
+    """Length of the head that ``data`` begins with, its empty line included; 0 while it is not whole."""
     end = _EMPTY_LINE.search(data)
     return end.end() if end is not None else 0
-
-
-def skip_empty_lines(data: bytes) -> bytes:
-    """``data`` without the line ends before a request line that RFC 9112 (2.2) asks a server to pass over."""
-    return data.lstrip(b"\r\n") if data[:1] in b"\r\n" else data
 
 
 def parse_head(head: bytes) -> RequestHead:
@@ -92,6 +87,7 @@ def forwarded_addresses(fields: bytes) -> list[bytes]:
     return [address.strip() for address in _REAL_IP.findall(fields)[-1:]]
 
 
+@functools.lru_cache(maxsize=_CACHED_FIELDS)
 def _keep_alive(version: bytes, fields: bytes) -> bool:
     """RFC 9112 (9.3): HTTP/1.1 keeps a connection unless told otherwise, HTTP/1.0 only where asked to.
 

@@ -46,7 +46,12 @@ class Place:
     def announce(self, port: int, *, event: Event = Event.NONE) -> None:
         """A client of this node speaks."""
         request = AnnounceRequest(
-            info_hash=b"T" * 20, peer_id=b"-XX0001-%012d" % port, key=port, address=b"\x7f\0\0\1", port=port, event=event
+            info_hash=b"T" * 20,
+            peer_id=b"-XX0001-%012d" % port,
+            key=port,
+            address=b"\x7f\0\0\1",
+            port=port,
+            event=event,
         )
         self.node.announce(request, trio.current_time())
 
@@ -149,7 +154,9 @@ class Refusal:
     leaf_reason: str
 
 
-async def refused(hub: Place, leaf: Place, *, log: Log, secure: tuple[bool, bool] = (True, True), **kinds: object) -> Refusal:
+async def refused(
+    hub: Place, leaf: Place, *, log: Log, secure: tuple[bool, bool] = (True, True), **kinds: object
+) -> Refusal:
     """Let a leaf try until it is refused; the node goes on, and a good leaf gets its link afterwards."""
     async with listening(hub, secure=secure[0], **kinds):  # type: ignore[arg-type]  # passed on as they are
         async with dialing(leaf, hub.port, secure=secure[1]):
@@ -278,7 +285,9 @@ async def test_a_hub_that_comes_back_is_given_what_it_missed() -> None:
         a.announce(2)
         await until(lambda: hub.node.registry.peers == 2)
         assert port == hub.port
-        assert any(link.resync.startswith("a: partial after batch") or "a: partial" in link.resync for link in hub.links())
+        assert any(
+            link.resync.startswith("a: partial after batch") or "a: partial" in link.resync for link in hub.links()
+        )
 
 
 async def test_an_outage_past_the_log_is_made_good_in_full() -> None:

@@ -44,7 +44,7 @@ def test_configurations_load(name: str, environ: dict[str, str]) -> None:
     set_keys = {f"{section}.{key}" for section, table in tables.items() for key in table}
     assert set_keys == set(PROFILES[name].values)
     loaded = load(ROOT / "configs" / f"{name}.toml", environ)
-    assert loaded.node.state_dir == Path("/var/lib/meshtracker")
+    assert loaded.node.state_dir == Path(str(PROFILES[name].values["node.state_dir"]))
 
 
 @pytest.mark.parametrize("name", PROFILES)

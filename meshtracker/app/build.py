@@ -1,0 +1,239 @@
+"""Settings → the objects of a node. What can be wrong with a machine shows here, before anything is served."""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import attrs
+import trio
+
+from meshtracker.errors import StartError
+from meshtracker.frontends.http import HttpFrontend
+from meshtracker.frontends.http_connection import HttpLimits
+from meshtracker.frontends.udp import UdpFrontend
+from meshtracker.link.authentication import Credential
+from meshtracker.link.clock import HybridClock
+from meshtracker.link.session import LinkPolicy
+from meshtracker.network import http, link, tls, udp
+from meshtracker.network.link import DialPolicy, LinkService, ListenPolicy
+from meshtracker.node.mesh import MeshPolicy
+from meshtracker.node.node import Node
+from meshtracker.node.policy import TrackerPolicy
+from meshtracker.settings import ListenAddress, Settings
+from meshtracker.swarm.access import Access
+from meshtracker.throttle import Throttle
+from meshtracker.wire.connection_id import EPOCH_SECONDS, ConnectionIds
+
+_SECRET_BYTES = 32
+
+
+@attrs.frozen
+class Sockets:
+    """Everything a node listens on for clients and leaves."""
+
+    udp: tuple[socket.socket, ...]
+    http: tuple[socket.socket, ...]
+    link: tuple[socket.socket, ...]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of all of them."""
+        for listener in self.udp + self.http + self.link:
+            listener.close()
+
+
+def bind_sockets(settings: Settings) -> Sockets:
+    """Bind every address, or none: raises `StartError` naming the first that cannot be had."""
+    bound: list[socket.socket] = []
+
+    def bind(
+        addresses: Sequence[ListenAddress], open_one: Callable[[str, int], socket.socket]
+    ) -> tuple[socket.socket, ...]:
+        start = len(bound)
+        bound.extend(open_one(address.host, address.port) for address in addresses)
+        return tuple(bound[start:])
+
+    buffer_bytes = settings.udp.receive_buffer_bytes
+    try:
+        return Sockets(
+            bind(settings.udp.listen, lambda host, port: udp.bind(host, port, receive_buffer_bytes=buffer_bytes)),
+            bind(settings.http.listen, http.bind),
+            bind(settings.link.listen, link.bind),
+        )
+    except StartError:
+        for listener in bound:
+            listener.close()
+        raise
+
+
+def node_name(settings: Settings) -> str:
+    """The configured name, or what of the host's name a node may be called."""
+    return settings.node.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "node"
+
+
+def prepare_state_dir(settings: Settings) -> Path | None:
+    """``node.state_dir``, made if it is missing. Raises `StartError`."""
+    state_dir = settings.node.state_dir
+    if state_dir is None:
+        return None
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = state_dir / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StartError(f"node.state_dir {state_dir}: {error.strerror}") from error
+    return state_dir
+
+
+def read_access(settings: Settings) -> Access:
+    """The access list. Raises `StartError` naming the file and the line."""
+    path = settings.tracker.access_file
+    if settings.tracker.access == "open" or path is None:
+        return Access()
+    try:
+        return Access.parse(settings.tracker.access, path.read_text())
+    except (OSError, ValueError) as error:
+        raise StartError(f"tracker.access_file {path}: {error}") from error
+
+
+def build_node(settings: Settings, *, access: Access, after_incarnation: int) -> Node:
+    """The node. ``after_incarnation``: of its last start, so that this one is newer though the clock were set back."""
+    tracker, mesh = settings.tracker, settings.link
+    now = trio.current_time()
+    wall_seconds = time.time()
+    return Node(
+        name=node_name(settings),
+        incarnation=max(int(wall_seconds * 1000), after_incarnation + 1),
+        clock=HybridClock(wall_offset_seconds=wall_seconds - now),
+        rng=random.Random(secrets.randbits(64)),
+        tracker=TrackerPolicy(
+            announce_interval_seconds=tracker.announce_interval_seconds,
+            min_interval_seconds=tracker.min_interval_seconds,
+            announce_jitter_seconds=tracker.announce_jitter_seconds,
+            peer_ttl_seconds=tracker.peer_ttl_seconds,
+            numwant_default=tracker.numwant_default,
+            numwant_max=tracker.numwant_max,
+        ),
+        mesh=MeshPolicy(
+            forwards=bool(mesh.listen),
+            heartbeat_seconds=mesh.heartbeat_seconds,
+            max_batch_bytes=mesh.max_batch_bytes,
+            max_log_bytes=mesh.max_log_bytes,
+            max_future_seconds=mesh.clock_refuse_seconds,
+        ),
+        access=access,
+        dials=bool(mesh.hubs),
+        max_peers=tracker.max_peers,
+        max_peers_per_swarm=tracker.max_peers_per_swarm,
+        now=now,
+    )
+
+
+def build_udp(settings: Settings, node: Node, sockets: Sockets) -> tuple[UdpFrontend, udp.UdpService]:
+    """The UDP tracker."""
+    secret = settings.udp.connection_id_secret
+    frontend = UdpFrontend(
+        node=node,
+        connection_ids=ConnectionIds(secret.reveal().encode() if secret else secrets.token_bytes(_SECRET_BYTES)),
+        throttle=Throttle(
+            limit=settings.udp.max_bad_connection_ids,
+            window_seconds=EPOCH_SECONDS,
+            max_sources=settings.udp.max_throttled_sources,
+        ),
+        address_networks=settings.tracker.address_parameter_networks,
+    )
+    service = udp.UdpService(
+        sockets.udp,
+        receive_datagram=frontend.receive_datagram,
+        max_batch_datagrams=settings.udp.max_batch_datagrams,
+    )
+    return frontend, service
+
+
+def build_http(settings: Settings, node: Node, sockets: Sockets) -> tuple[HttpFrontend, http.HttpService]:
+    """The HTTP tracker."""
+    frontend = HttpFrontend(
+        node=node,
+        max_scrape_hashes=settings.tracker.max_scrape_hashes,
+        full_scrape=settings.tracker.full_scrape,
+        address_networks=settings.tracker.address_parameter_networks,
+        trusted_proxies=settings.http.trusted_proxies,
+    )
+    limits = HttpLimits(
+        max_head_bytes=settings.http.max_head_bytes,
+        head_timeout_seconds=settings.http.head_timeout_seconds,
+        idle_timeout_seconds=settings.http.idle_timeout_seconds,
+    )
+    service = http.HttpService(
+        sockets.http,
+        frontend=frontend,
+        limits=limits,
+        max_connections=settings.http.max_connections,
+        max_batch_connections=settings.http.max_batch_connections,
+        write_timeout_seconds=settings.http.write_timeout_seconds,
+    )
+    return frontend, service
+
+
+def build_links(settings: Settings, node: Node) -> LinkService | None:
+    """The link service; None for a node of its own."""
+    if settings.link.password is None:
+        return None
+    return LinkService(
+        node,
+        credential=Credential(settings.link.password.reveal()),
+        policy=LinkPolicy(
+            heartbeat_seconds=settings.link.heartbeat_seconds,
+            handshake_timeout_seconds=settings.link.handshake_timeout_seconds,
+            clock_warn_seconds=settings.link.clock_warn_seconds,
+            clock_refuse_seconds=settings.link.clock_refuse_seconds,
+        ),
+        rng=random.Random(secrets.randbits(64)),
+    )
+
+
+def listen_policy(settings: Settings) -> ListenPolicy:
+    """Whom this node lets link."""
+    return ListenPolicy(
+        allowed_networks=settings.link.allowed_networks,
+        max_handshakes=settings.link.max_handshakes,
+        max_failures_per_minute=settings.link.max_failures_per_minute,
+    )
+
+
+def dial_policy(settings: Settings) -> DialPolicy:
+    """How this node dials."""
+    return DialPolicy(
+        bind_address=str(settings.link.bind_address) if settings.link.bind_address else None,
+        reconnect_min_seconds=settings.link.reconnect_min_seconds,
+        reconnect_max_seconds=settings.link.reconnect_max_seconds,
+    )
+
+
+def listener_tls(settings: Settings, name: str) -> tuple[ssl.SSLContext, bytes] | None:
+    """Context and certificate (DER) for leaves; None if TLS is off or nobody may link. Raises `StartError`."""
+    if settings.link.tls == "off" or not settings.link.listen:
+        return None
+    today = datetime.now(UTC)
+    if settings.link.certificate_file and settings.link.key_file:
+        return tls.server_context(settings.link.certificate_file, settings.link.key_file)
+    if settings.node.state_dir is None:
+        return tls.unsaved_server_context(name, today)
+    return tls.server_context(*tls.own_certificate(settings.node.state_dir, name, today))
+
+
+def dialer_tls(settings: Settings) -> ssl.SSLContext | None:
+    """Context for hubs; None if TLS is off. Raises `StartError`."""
+    return None if settings.link.tls == "off" else tls.client_context(settings.link.ca_file)

@@ -1,0 +1,286 @@
+"""HTTP connections of the tracker: one task waits on an epoll set of its own and serves all that are ready in a batch.
+
+A task for each connection would cost several times what its announce does. Nobody can hold others up: sockets never
+block, a batch is bounded, connections have deadlines and a bounded number.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import select
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+
+import attrs
+import trio
+
+from meshtracker.frontends.http import HttpFrontend
+from meshtracker.frontends.http_connection import HttpConnection, HttpLimits
+from meshtracker.network.addresses import bound_address, listening_socket
+from meshtracker.wire.compact import packed_address
+
+RECEIVE_BYTES = 16_384
+"""Read at once from one connection: a whole request in nearly every case."""
+SWEEP_SECONDS = 1.0
+"""Deadlines are looked at this often; so long, too, no connection is accepted after the system had no room for one."""
+EVICTED_SHARE = 100
+"""At the bound, one connection in so many makes room: looking for them costs something, so it is done for several."""
+
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+@attrs.frozen
+class HttpServiceStatistics:
+    """What the sockets did since the start."""
+
+    batches: int
+    accepted: int
+    connections: int
+    """Open now."""
+    timed_out: int
+    """Closed at a deadline."""
+    evicted: int
+    """Closed before its deadline, to make room for another at the bound."""
+    broken: int
+    """Ended by an error of the network, such as a reset."""
+    accept_pauses: int
+    """Times the system had no file descriptor or memory for another connection."""
+
+
+@attrs.define(eq=False)
+class _Client:
+    """A connection and its socket."""
+
+    socket: socket.socket
+    connection: HttpConnection
+    unsent: bytes = b""
+    events: int = 0
+    """What the epoll set waits for; 0: it is not in there."""
+    write_deadline: float = 0.0
+    """While it waits to write."""
+    lingers: bool = False
+
+    @property
+    def deadline(self) -> float:
+        return self.write_deadline if self.events == select.EPOLLOUT else self.connection.deadline
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket on an IP address; raises `StartError`. What it accepts inherits its TCP options."""
+    listener = listening_socket(socket.SOCK_STREAM, host, port, setting="http.listen")
+    # A response is written in one piece, so there is nothing to wait for to send along.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A connection is accepted once its request is there: it needs no wait, and most are over before they are ever
+    # put into the epoll set. The system passes it on after a second or so all the same.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+    return listener
+
+
+class HttpService:
+    """Serves the connections that arrive at bound sockets."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        *,
+        frontend: HttpFrontend,
+        limits: HttpLimits,
+        max_connections: int,
+        max_batch_connections: int,
+        write_timeout_seconds: float,
+    ) -> None:
+        """After ``max_batch_connections`` other tasks get their turn.
+
+        A client that takes nothing of its response for ``write_timeout_seconds`` is dropped. At ``max_connections``
+        those that are nearest to their deadlines make room for new ones.
+        """
+        self._listeners = {listener.fileno(): listener for listener in sockets}
+        self._frontend = frontend
+        self._limits = limits
+        self._max_connections = max_connections
+        self._max_batch_connections = max_batch_connections
+        self._write_timeout_seconds = write_timeout_seconds
+        self._epoll = select.epoll()
+        self._clients: dict[int, _Client] = {}
+        self._is_accepting = False
+        self._batches = 0
+        self._accepted = 0
+        self._timed_out = 0
+        self._evicted = 0
+        self._broken = 0
+        self._accept_pauses = 0
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each socket."""
+        return tuple(bound_address(listener) for listener in self._listeners.values())
+
+    async def run(self) -> None:
+        """Serve until cancelled; closes the sockets at the end."""
+        with ExitStack() as stack:
+            for listener in self._listeners.values():
+                stack.enter_context(listener)
+            stack.enter_context(self._epoll)
+            stack.callback(self._close_all)
+            self._accept_again()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._serve)
+                nursery.start_soon(self._sweep)
+
+    def statistics(self) -> HttpServiceStatistics:
+        """A snapshot."""
+        return HttpServiceStatistics(
+            batches=self._batches,
+            accepted=self._accepted,
+            connections=len(self._clients),
+            timed_out=self._timed_out,
+            evicted=self._evicted,
+            broken=self._broken,
+            accept_pauses=self._accept_pauses,
+        )
+
+    # ------------------------------------------------------------ tasks
+
+    async def _serve(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            self._batches += 1
+            self._serve_batch(trio.current_time())
+
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP_SECONDS)
+            now = trio.current_time()
+            for client in [client for client in self._clients.values() if client.deadline <= now]:
+                self._timed_out += 1
+                self._close(client)
+            if not self._is_accepting:
+                self._accept_again()
+
+    def _serve_batch(self, now: float) -> None:
+        """Serve what is ready, up to a batch. One ``now`` does for all of it: it lasts milliseconds."""
+        for descriptor, _ in self._epoll.poll(0, self._max_batch_connections):
+            client = self._clients.get(descriptor)
+            if client is None:
+                # Or it was closed earlier in this batch.
+                if descriptor in self._listeners:
+                    self._accept(self._listeners[descriptor], now)
+            elif client.events == select.EPOLLIN:
+                self._receive(client, now)
+            else:
+                self._send(client, client.unsent or client.connection.resume(now), now)
+
+    # ------------------------------------------------------------ listening
+
+    def _accept(self, listener: socket.socket, now: float) -> None:
+        """Accept up to a batch of connections, and serve those whose request is there already."""
+        for _ in range(self._max_batch_connections):
+            try:
+                accepted, source = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    self._stop_accepting()
+                    return
+                # The others are news about this one connection, which is gone (accept(2)).
+                self._broken += 1
+                continue
+            self._accepted += 1
+            connection = HttpConnection(
+                frontend=self._frontend, limits=self._limits, address=packed_address(source[0]), now=now
+            )
+            self._receive(_Client(accepted, connection), now)
+
+    def _stop_accepting(self) -> None:
+        """Or the waiting connection would wake the service again and again, until others are closed."""
+        self._accept_pauses += 1
+        self._is_accepting = False
+        for descriptor in self._listeners:
+            self._epoll.unregister(descriptor)
+
+    def _accept_again(self) -> None:
+        self._is_accepting = True
+        for descriptor in self._listeners:
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+    # ------------------------------------------------------------ connections
+
+    def _receive(self, client: _Client, now: float) -> None:
+        try:
+            # A flag for the one call is cheaper than to make each accepted socket non-blocking.
+            data = client.socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self._wait(client, select.EPOLLIN)
+            return
+        except OSError:
+            self._broken += 1
+            self._close(client)
+            return
+        if data:
+            self._send(client, client.connection.receive_data(data, now), now)
+        else:
+            self._close(client)
+
+    def _send(self, client: _Client, data: bytes, now: float) -> None:
+        if data:
+            try:
+                sent = client.socket.send(data, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._broken += 1
+                self._close(client)
+                return
+            client.unsent = data[sent:]
+            if sent or client.events != select.EPOLLOUT:
+                client.write_deadline = now + self._write_timeout_seconds
+        if client.unsent or client.connection.has_more:
+            self._wait(client, select.EPOLLOUT)
+        elif client.connection.should_close:
+            self._finish(client)
+        else:
+            self._wait(client, select.EPOLLIN)
+
+    def _finish(self, client: _Client) -> None:
+        """All is sent: close, or let a client that still sends read its response first."""
+        if not client.connection.is_unread:
+            self._close(client)
+            return
+        if not client.lingers:
+            client.lingers = True
+            with suppress(OSError):  # the client may be gone by now, which its end or the deadline will show
+                client.socket.shutdown(socket.SHUT_WR)
+        self._wait(client, select.EPOLLIN)
+
+    def _wait(self, client: _Client, events: int) -> None:
+        if client.events == events:
+            return
+        descriptor = client.socket.fileno()
+        if client.events:
+            self._epoll.modify(descriptor, events)
+        else:
+            if len(self._clients) >= self._max_connections:
+                self._make_room()
+            self._clients[descriptor] = client
+            self._epoll.register(descriptor, events)
+        client.events = events
+
+    def _make_room(self) -> None:
+        """Close those that are nearest to their deadlines: of a flood, the oldest of itself."""
+        count = 1 + self._max_connections // EVICTED_SHARE
+        for client in heapq.nsmallest(count, self._clients.values(), key=lambda client: client.deadline):
+            self._evicted += 1
+            self._close(client)
+
+    def _close(self, client: _Client) -> None:
+        """Closing takes it out of the epoll set as well."""
+        if client.events:
+            del self._clients[client.socket.fileno()]
+        client.socket.close()
+
+    def _close_all(self) -> None:
+        for client in list(self._clients.values()):
+            self._close(client)
