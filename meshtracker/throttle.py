@@ -31,7 +31,6 @@ class Throttle:
         source = address if len(address) == 4 else address[:_IPV6_SITE_BYTES]
         entry = self._sources.get(source)
         if entry is None or entry[0] <= now:
-            self._sources.pop(source, None)
             self._make_room(now)
             entry = self._sources[source] = [now + self._window_seconds, 0]
         entry[1] += 1

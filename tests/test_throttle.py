@@ -80,3 +80,13 @@ def test_it_never_holds_more_than_it_may(offences: list[tuple[int, float]], max_
         now += pause
         throttle.record(host.to_bytes(4), now)
         assert len(throttle) <= max_sources
+
+
+def test_a_source_that_offends_again_after_its_window_is_the_newest() -> None:
+    throttle = make_throttle(limit=0, max_sources=2)
+    throttle.record(HOST, 0.0)
+    throttle.record(OTHER, 10.0)
+    throttle.record(HOST, 125.0)
+    throttle.record(b"\xc0\x00\x02\x03", 126.0)
+    assert throttle.blocks(HOST, 126.0)
+    assert not throttle.blocks(OTHER, 126.0)

@@ -467,13 +467,20 @@ class LinkSession:
         if feed is None:
             return b""
         feed.holds_own = not self._burst_heard or self._own_earlier is not None
-        if not self._end_sent and self._burst_heard and feed.burst_is_sent:
-            self._end_sent = True
-            self._sync_if_done(now)
-            return wire.frame(FrameType.END_OF_BURST)
+        end = self._end_of_burst(feed, now)
+        if end:
+            return end
         data = feed.next_frame(now)
         self._sent_batches += bool(data)
-        return data
+        # Only when asked for more does the feed notice that a snapshot was all.
+        return data or self._end_of_burst(feed, now)
+
+    def _end_of_burst(self, feed: Feed, now: float) -> bytes:
+        if self._end_sent or not self._burst_heard or not feed.burst_is_sent:
+            return b""
+        self._end_sent = True
+        self._sync_if_done(now)
+        return wire.frame(FrameType.END_OF_BURST)
 
     def _sync_if_done(self, now: float) -> None:
         if self._end_sent and self._end_heard and self.state is State.BURSTING:

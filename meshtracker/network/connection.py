@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from ipaddress import ip_address
 
 import structlog
 import trio
@@ -67,6 +68,7 @@ class LinkConnection:
             if self._context is not None:
                 stream = await self._secure(self._context)
             else:
+                self._warn_in_clear()
                 self.session.secured(None, trio.current_time())
             if self._refusal:
                 self.session.close(self._refusal, trio.current_time())
@@ -100,6 +102,11 @@ class LinkConnection:
             certificate = self._certificate or stream.getpeercert(binary_form=True)
             session.secured(channel_binding(certificate), trio.current_time())
         return stream
+
+    def _warn_in_clear(self) -> None:
+        peer = str(self._tcp.socket.getpeername()[0])
+        if not ip_address(peer.partition("%")[0]).is_loopback:
+            log.warning("link.tls is off: peers pass in the clear", address=self.session.peer_address)
 
     async def _exchange(self, stream: trio.abc.Stream) -> None:
         async with trio.open_nursery() as nursery:

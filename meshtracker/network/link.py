@@ -96,7 +96,9 @@ class LinkService:
                 session.end_of_stream(trio.current_time(), why=f"not reached: {plain_error(error)}")
                 self._node.links.remove(session, trio.current_time())
             else:
-                await self._serve(LinkConnection(session, tcp, context=tls, server_name=host))
+                connection = LinkConnection(session, tcp, context=tls, server_name=host)
+                self._connections.add(connection)
+                await self._serve(connection)
             if session.was_synced:
                 backoff.reset()
             self._tell_of_failure(hub, session)
@@ -141,6 +143,7 @@ class LinkService:
                 connection = LinkConnection(
                     session, trio.SocketStream(tcp), context=context, certificate=certificate, refusal=refusal
                 )
+                self._connections.add(connection)
                 nursery.start_soon(self._serve_accepted, connection, packed, throttle)
 
     async def _serve_accepted(self, connection: LinkConnection, source: bytes, throttle: Throttle) -> None:
@@ -153,7 +156,6 @@ class LinkService:
             log.warning(f"link of {name} ended: {session.reason}", peer=session.peer_address)
 
     async def _serve(self, connection: LinkConnection) -> None:
-        self._connections.add(connection)
         try:
             await connection.run()
         finally:

@@ -15,9 +15,6 @@ import structlog
 from meshtracker.errors import SnapshotDamagedError, StartError
 from meshtracker.storage.snapshot_format import Snapshot, decode
 
-FILE_NAME = "swarms.snapshot"
-"""In the node's state directory."""
-
 _log = structlog.get_logger()
 
 

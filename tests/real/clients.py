@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import attrs
-import libtorrent
 import pytest
 
 from tests.real.processes import running
@@ -25,6 +25,8 @@ class Share:
     """What one client shares, and where it listens for other clients."""
 
     torrent: Path
+    announce: str
+    """The tracker in it."""
     directory: Path
     """Holds the content, or will."""
     host: str
@@ -48,48 +50,26 @@ def need(program: str) -> None:
 
 @contextlib.asynccontextmanager
 async def run_libtorrent(share: Share) -> AsyncIterator[None]:
-    """libtorrent-rasterbar, the library in qBittorrent and Deluge; it runs in threads of the test."""
-    endpoint = f"[{share.host}]:{share.port}" if ":" in share.host else f"{share.host}:{share.port}"
-    session = libtorrent.session(
-        {
-            "listen_interfaces": endpoint,
-            "outgoing_interfaces": share.host,
-            "enable_dht": False,
-            "enable_lsd": False,
-            "enable_upnp": False,
-            "enable_natpmp": False,
-            # Every client of a test may have the same address.
-            "allow_multiple_connections_per_ip": True,
-            "enable_outgoing_utp": False,
-            "enable_incoming_utp": False,
-            # It would wait five minutes whatever the tracker says.
-            "min_announce_interval": 1,
-            "stop_tracker_timeout": 1,
-        }
-    )
-    parameters = libtorrent.load_torrent_file(str(share.torrent))
-    parameters.save_path = str(share.directory)
-    flags = libtorrent.torrent_flags
-    parameters.flags |= flags.disable_dht | flags.disable_lsd | flags.disable_pex
-    session.add_torrent(parameters)
-    try:
+    """libtorrent-rasterbar, the library in qBittorrent and Deluge."""
+    words = [str(share.torrent), str(share.directory), share.host, str(share.port)]
+    async with running([sys.executable, "-m", "tests.real.libtorrent_client", *words], log=share.log):
         yield
-    finally:
-        # The proxy's end waits for the session's, which says "stopped" to the tracker.
-        del session
 
 
 @contextlib.asynccontextmanager
 async def run_aria2(share: Share) -> AsyncIterator[None]:
     """aria2c."""
     need("aria2c")
+    udp = share.announce.startswith("udp:")
     options = {
         "no-conf": "true",
         "dir": str(share.directory),
         "interface": share.host,
         "listen-port": str(share.port),
-        "dht-listen-port": str(share.port),  # it sends UDP announces from there, also without DHT
-        "enable-dht": "false",
+        # aria2 has UDP trackers only together with DHT; here DHT knows nobody and may not be used for a private torrent.
+        "dht-listen-port": str(share.port),
+        "dht-file-path": str(share.directory.with_suffix(".dht")),
+        "enable-dht": "true" if udp else "false",
         "enable-dht6": "false",
         "bt-enable-lpd": "false",
         "enable-peer-exchange": "false",

@@ -1,0 +1,109 @@
+"""A node's status for people, from the JSON of its admin API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_COLUMNS = 200
+"""Width when nobody looks: lines that are not broken can be searched."""
+
+_SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_STATE_STYLES = {"synced": "green", "closed": "red"}
+_OTHER_STYLE = "yellow"
+
+
+def make_console() -> Console:
+    """Standard output."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
+
+
+def print_status(console: Console, status: dict[str, Any]) -> None:
+    """Everything about a node that fits a screen."""
+    node = status["node"]
+    tracker, registry, log = node["tracker"], node["registry"], node["log"]
+    console.print(f"{node['name']}  {node['role']}  {node['version']}  up {duration(node['uptime_seconds'])}")
+    console.print(f"{registry['peers']} peers in {registry['swarms']} swarms")
+    console.print(f"{tracker['announces']} announces, {tracker['scrapes']} scrapes, {tracker['refused']} refused")
+    console.print(
+        f"log: {size(log['bytes'])} of {size(log['max_bytes'])}, {duration(log['covered_seconds'])} of outage"
+    )
+    services = _table("service", "figures")
+    for name, figures in status["services"].items():
+        services.add_row(name, _line(f"{key} {_figure(value)}" for key, value in figures.items()))
+    console.print(services)
+    print_links(console, node["links"])
+
+
+def print_links(console: Console, links: Sequence[dict[str, Any]]) -> None:
+    """Live links with their warnings, then why the latest that ended did."""
+    live = [link for link in links if link["state"] != "closed"]
+    ended = [link for link in links if link["state"] == "closed"]
+    if not live:
+        console.print("no links")
+    else:
+        table = _table("peer", "state", "since", "from or to", "last resync", "lag", "received", "sent", "heard")
+        for link in live:
+            table.add_row(*_link_cells(link))
+        console.print(table)
+    for link in live:
+        for warning in link["warnings"]:
+            console.print(Text(f"{_peer(link)}: warning: {warning}", style="yellow"))
+    for link in ended:
+        ago = duration(link["since_seconds"])
+        console.print(Text(f"{_peer(link)}: ended {ago} ago: {link['reason']}", style="red"))
+
+
+def _link_cells(link: dict[str, Any]) -> list[Text]:
+    lag = link["peer_lag_batches"]
+    cells = (
+        _peer(link),
+        link["state"],
+        duration(link["since_seconds"]),
+        f"{'to' if link['dialed'] else 'from'} {link['peer_address']}",
+        _line(f"{way} {link[key]}" for way, key in (("in:", "resync"), ("out:", "sent_resync")) if link[key]),
+        f"{lag} batch{'' if lag == 1 else 'es'}",
+        size(link["received_bytes"]),
+        size(link["sent_bytes"]),
+        f"{duration(link['heard_seconds_ago'])} ago",
+    )
+    # Text, for what another node says may look like rich's markup.
+    texts = [Text(cell) for cell in cells]
+    texts[1].stylize(_STATE_STYLES.get(link["state"], _OTHER_STYLE))
+    return texts
+
+
+def _peer(link: dict[str, Any]) -> str:
+    return str(link["peer"] or link["peer_address"])
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _line(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``1:02:03`` or ``2 days, 0:00:01``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 60 else str(timedelta(seconds=int(seconds)))
+
+
+def size(count: int) -> str:
+    """Bytes as ``512 B``, ``1.5 KiB``, ``64.0 MiB``."""
+    power = min(max(count.bit_length() - 1, 0) // 10, len(_SIZE_UNITS) - 1)
+    return f"{count / 1024**power:.1f} {_SIZE_UNITS[power]}" if power else f"{count} B"

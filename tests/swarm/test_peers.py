@@ -1,0 +1,204 @@
+"""A pack behaves like a dictionary of rows, whatever is done to it and however many rows it has."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from meshtracker.model import PeerState
+from meshtracker.swarm.peers import IDENTITY_BYTES, PeerPack, Row
+
+STATES = st.sampled_from([int(state) for state in PeerState])
+MANY = 70
+"""More than the rows from which a pack keeps an index."""
+
+
+def identity_of(number: int) -> bytes:
+    # Mostly zeros: a search in the packed bytes meets many places that look like it and are not aligned.
+    return number.to_bytes(2, "little") + bytes(IDENTITY_BYTES - 2)
+
+
+def address_of(number: int, size: int) -> bytes:
+    return bytes(size - 2) + number.to_bytes(2, "little")
+
+
+@attrs.define
+class Known:
+    row: Row
+    address: bytes
+
+
+class PackMachine(RuleBasedStateMachine):
+    """Against a plain dictionary; clients of one pack may claim the same address."""
+
+    clients = Bundle("clients")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pack = PeerPack(6)
+        self.known: dict[bytes, Known] = {}
+        self.next_number = 1
+
+    def write(self, identity: bytes, stamp: int, origin: int, state: int, address: bytes) -> None:
+        row = Row(identity, stamp, origin, state)
+        position = self.pack.put(self.pack.find(identity), row, address)
+        assert self.pack.row(position) == row
+        self.known[identity] = Known(row, bytes(6) if state == PeerState.REMOVED else address)
+
+    @rule(target=clients, state=STATES, stamp=st.integers(0, 2**64 - 1), address=st.integers(1, 400))
+    def new_client(self, state: int, stamp: int, address: int) -> bytes:
+        identity = identity_of(self.next_number)
+        self.next_number += 1
+        self.write(identity, stamp, 7, state, address_of(address, 6))
+        return identity
+
+    @rule(state=STATES)
+    def crowd(self, state: int) -> None:
+        """Cross the size at which the index is built."""
+        for _ in range(MANY):
+            self.new_client(state, self.next_number, 1000 + self.next_number)
+
+    @rule(identity=clients, state=STATES, stamp=st.integers(0, 2**64 - 1))
+    def change_state(self, identity: bytes, state: int, stamp: int) -> None:
+        self.write(identity, stamp, 65535, state, self.known[identity].address)
+
+    @rule(identity=clients, address=st.integers(1, 400), state=STATES)
+    def move(self, identity: bytes, address: int, state: int) -> None:
+        self.write(identity, 5, 0, state, address_of(address, 6))
+
+    @rule(identity=consumes(clients))
+    def forget(self, identity: bytes) -> None:
+        self.pack.drop(self.pack.find(identity))
+        del self.known[identity]
+
+    @rule()
+    def crowd_goes_and_returns(self) -> None:
+        for identity in list(self.known):
+            if self.known[identity].row.stamp == int.from_bytes(identity[:2], "little"):
+                self.pack.drop(self.pack.find(identity))
+                self.pack.put(-1, self.known[identity].row, self.known[identity].address)
+
+    @invariant()
+    def same_rows(self) -> None:
+        found = {row.identity: Known(row, address) for row, address in self.pack.entries()}
+        assert found == self.known
+        assert len(self.pack) == len(self.known)
+        for at, (row, address) in enumerate(self.pack.entries()):
+            assert self.pack.find(row.identity) == at
+            assert self.pack.address(at) == address
+            assert self.pack.fields(at) == row[1:]
+
+    @invariant()
+    def partitions(self) -> None:
+        pack = self.pack
+        states = [row.state for row, _ in pack.entries()]
+        assert {*states[: pack.leechers]} <= {PeerState.LEECHER, PeerState.PARTIAL}
+        assert {*states[pack.leechers : pack.live]} <= {PeerState.SEEDER}
+        assert {*states[pack.live :]} <= {PeerState.REMOVED}
+        assert pack.partials == states.count(PeerState.PARTIAL)
+
+    @invariant()
+    def found_by_address(self) -> None:
+        live = [known for known in self.known.values() if known.row.state != PeerState.REMOVED]
+        holders: dict[bytes, list[bytes]] = {}
+        for known in live:
+            holders.setdefault(known.address, []).append(known.row.identity)
+        for address, identities in holders.items():
+            at = self.pack.find_address(address)
+            # Of two that claim one address either may be found, or neither after the other has gone.
+            if at >= 0 or len(identities) == 1:
+                found = self.pack.row(at).identity if at >= 0 else b""
+                assert found in identities or self.was_shared(address)
+        assert self.pack.find_address(address_of(9999, 6)) == -1
+
+    def was_shared(self, address: bytes) -> bool:
+        return int.from_bytes(address[-2:], "little") <= 400 and self.pack.find_address(address) == -1
+
+
+TestPack = PackMachine.TestCase
+TestPack.settings = settings(max_examples=60, stateful_step_count=30)
+
+
+class LongPackMachine(PackMachine):
+    """The same, longer."""
+
+
+TestPackLong = pytest.mark.long(LongPackMachine.TestCase)
+TestPackLong.settings = settings(max_examples=2000, stateful_step_count=80)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 66, 200])
+@pytest.mark.parametrize("size", [6, 18])
+def test_around_the_index(rows: int, size: int) -> None:
+    pack = PeerPack(size)
+    for number in range(rows):
+        state = (PeerState.LEECHER, PeerState.SEEDER, PeerState.PARTIAL)[number % 3]
+        pack.put(-1, Row(identity_of(number), number, 0, state), address_of(number + 1, size))
+    for number in range(rows):
+        assert pack.row(pack.find(identity_of(number))).stamp == number
+        assert pack.row(pack.find_address(address_of(number + 1, size))).stamp == number
+    for number in range(0, rows, 2):
+        pack.drop(pack.find(identity_of(number)))
+        assert pack.find(identity_of(number)) == -1
+        assert pack.find_address(address_of(number + 1, size)) == -1
+    assert {row.stamp for row, _ in pack.entries()} == set(range(1, rows, 2))
+
+
+def test_a_tombstone_keeps_no_address() -> None:
+    pack = PeerPack(6)
+    address = address_of(5, 6)
+    pack.put(-1, Row(identity_of(1), 1, 0, PeerState.SEEDER), address)
+    pack.put(pack.find(identity_of(1)), Row(identity_of(1), 2, 0, PeerState.REMOVED), address)
+    assert pack.find_address(address) == -1
+    assert list(pack.entries()) == [(Row(identity_of(1), 2, 0, PeerState.REMOVED), bytes(6))]
+
+
+def test_a_search_in_the_bytes_is_aligned() -> None:
+    pack = PeerPack(6)
+    first = bytes(range(1, 25))
+    # The looked-for identity and address lie across the border of two entries as well.
+    row = Row(first, int.from_bytes(first[:8], "big"), 0x0909, PeerState.SEEDER)
+    pack.put(-1, row, b"\1\2\3\4\5\6")
+    pack.put(-1, Row(b"\7" * 24, 0, 0, PeerState.SEEDER), b"\7\1\2\3\4\5")
+    assert pack.find(first[1:] + first[:1]) == -1
+    assert pack.find_address(b"\2\3\4\5\6\7") == -1
+    assert pack.find_address(b"\7\1\2\3\4\5") == 1
+
+
+def test_two_clients_at_one_address_do_not_hide_each_other_for_good() -> None:
+    pack = PeerPack(6)
+    shared = address_of(7, 6)
+    for number in range(MANY):
+        pack.put(-1, Row(identity_of(number), 0, 0, PeerState.LEECHER), address_of(number + 100, 6))
+    pack.put(-1, Row(identity_of(500), 0, 0, PeerState.LEECHER), shared)
+    pack.put(-1, Row(identity_of(501), 0, 0, PeerState.LEECHER), shared)
+    pack.drop(pack.find(identity_of(500)))
+    assert pack.row(pack.find_address(shared)).identity == identity_of(501)
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_older_than_names_positions(start: int) -> None:
+    pack = PeerPack(6)
+    for number in range(10):
+        pack.put(-1, Row(identity_of(number), number, 0, PeerState.LEECHER), address_of(number, 6))
+    assert pack.older_than(6, start, 8) == list(range(start, 6))
+
+
+def test_peer_ids() -> None:
+    pack = PeerPack(6)
+    for number in range(3):
+        pack.put(-1, Row(bytes([number]) * 24, 0, 0, PeerState.LEECHER), address_of(number, 6))
+    assert pack.peer_ids(1, 3) == [b"\1" * 20, b"\2" * 20]
+
+
+def test_entries_may_be_read_while_the_pack_changes() -> None:
+    pack = PeerPack(6)
+    for number in range(5):
+        pack.put(-1, Row(identity_of(number), number, 0, PeerState.LEECHER), address_of(number, 6))
+    entries = pack.entries()
+    next(entries)
+    pack.drop(0)
+    assert [row.stamp for row, _ in entries] == [1, 2, 3, 4]
