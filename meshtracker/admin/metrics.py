@@ -32,6 +32,7 @@ _NODE_METRICS: tuple[tuple[Callable[..., Metric], str, str, str], ...] = (
     (CounterMetricFamily, "stale_records", "mesh.stale_records", "Records that lost against a newer write."),
     (CounterMetricFamily, "future_records", "mesh.future_records", "Records refused as stamped too far ahead."),
     (CounterMetricFamily, "dropped_records", "mesh.dropped_records", "Records of swarms that this node refuses."),
+    (GaugeMetricFamily, "log_batches", "log.batches", "Recent batches kept for links that missed them."),
     (GaugeMetricFamily, "log_bytes", "log.bytes", "Memory used by recent batches."),
     (GaugeMetricFamily, "log_max_bytes", "log.max_bytes", "Memory allowed for recent batches."),
     (GaugeMetricFamily, "log_covered_seconds", "log.covered_seconds", "Age of the oldest batch kept."),

@@ -8,14 +8,17 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import attrs
+import structlog
 import trio
 
+from meshtracker.admin import server
 from meshtracker.errors import StartError
 from meshtracker.frontends.http import HttpFrontend
 from meshtracker.frontends.http_connection import HttpLimits
@@ -28,10 +31,13 @@ from meshtracker.network.link import DialPolicy, LinkService, ListenPolicy
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node
 from meshtracker.node.policy import TrackerPolicy
-from meshtracker.settings import ListenAddress, Settings
+from meshtracker.settings import AdminAddress, Settings, UnixAddress
+from meshtracker.storage.service import SnapshotService
 from meshtracker.swarm.access import Access
 from meshtracker.throttle import Throttle
 from meshtracker.wire.connection_id import EPOCH_SECONDS, ConnectionIds
+
+log = structlog.get_logger()
 
 _SECRET_BYTES = 32
 
@@ -43,38 +49,53 @@ class Sockets:
     udp: tuple[socket.socket, ...]
     http: tuple[socket.socket, ...]
     link: tuple[socket.socket, ...]
+    admin: tuple[socket.socket, ...]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let go of all of them."""
-        for listener in self.udp + self.http + self.link:
+        for listener in self.udp + self.http + self.link + self.admin:
             listener.close()
 
 
 def bind_sockets(settings: Settings) -> Sockets:
     """Bind every address, or none: raises `StartError` naming the first that cannot be had."""
-    bound: list[socket.socket] = []
+    with ExitStack() as undo:
 
-    def bind(
-        addresses: Sequence[ListenAddress], open_one: Callable[[str, int], socket.socket]
-    ) -> tuple[socket.socket, ...]:
-        start = len(bound)
-        bound.extend(open_one(address.host, address.port) for address in addresses)
-        return tuple(bound[start:])
+        def bind_all(addresses: Iterable[Any], bind: Callable[[Any], socket.socket]) -> tuple[socket.socket, ...]:
+            return tuple(undo.enter_context(bind(address)) for address in addresses if _is_to_be_had(address))
 
-    buffer_bytes = settings.udp.receive_buffer_bytes
-    try:
-        return Sockets(
-            bind(settings.udp.listen, lambda host, port: udp.bind(host, port, receive_buffer_bytes=buffer_bytes)),
-            bind(settings.http.listen, http.bind),
-            bind(settings.link.listen, link.bind),
+        buffer_bytes = settings.udp.receive_buffer_bytes
+        sockets = Sockets(
+            bind_all(settings.udp.listen, lambda at: udp.bind(at.host, at.port, receive_buffer_bytes=buffer_bytes)),
+            bind_all(settings.http.listen, lambda at: http.bind(at.host, at.port)),
+            bind_all(settings.link.listen, lambda at: link.bind(at.host, at.port)),
+            bind_all(settings.admin.listen, _bind_admin),
         )
-    except StartError:
-        for listener in bound:
-            listener.close()
-        raise
+        undo.pop_all()
+        return sockets
+
+
+def _bind_admin(address: AdminAddress) -> socket.socket:
+    if isinstance(address, UnixAddress):
+        return server.listen_unix(address.path)
+    return server.listen_tcp(address.host, address.port)
+
+
+def _is_to_be_had(address: AdminAddress) -> bool:
+    """Not so is ``[::]`` on a machine without IPv6: the default configuration has to start there as well."""
+    if isinstance(address, UnixAddress) or address.host != "::":
+        return True
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+        has_ipv6 = Path("/proc/net/if_inet6").stat() is not None
+    except OSError:
+        has_ipv6 = False
+    if not has_ipv6:
+        log.warning("this machine has no IPv6", not_listening_on=str(address))
+    return has_ipv6
 
 
 def node_name(settings: Settings) -> str:
@@ -222,11 +243,25 @@ def dial_policy(settings: Settings) -> DialPolicy:
     )
 
 
-def listener_tls(settings: Settings, name: str) -> tuple[ssl.SSLContext, bytes] | None:
-    """Context and certificate (DER) for leaves; None if TLS is off or nobody may link. Raises `StartError`."""
-    if settings.link.tls == "off" or not settings.link.listen:
-        return None
-    today = datetime.now(UTC)
+@attrs.frozen
+class LinkTls:
+    """Contexts of both ends; None where TLS is off or not needed."""
+
+    listener: tuple[ssl.SSLContext, bytes] | None
+    """With the node's own certificate (DER)."""
+    dialer: ssl.SSLContext | None
+
+
+def link_tls(settings: Settings) -> LinkTls:
+    """Read, or make, what TLS needs. Raises `StartError`."""
+    if settings.link.tls == "off":
+        return LinkTls(None, None)
+    dialer = tls.client_context(settings.link.ca_file) if settings.link.hubs else None
+    return LinkTls(_listener_tls(settings) if settings.link.listen else None, dialer)
+
+
+def _listener_tls(settings: Settings) -> tuple[ssl.SSLContext, bytes]:
+    name, today = node_name(settings), datetime.now(UTC)
     if settings.link.certificate_file and settings.link.key_file:
         return tls.server_context(settings.link.certificate_file, settings.link.key_file)
     if settings.node.state_dir is None:
@@ -234,6 +269,8 @@ def listener_tls(settings: Settings, name: str) -> tuple[ssl.SSLContext, bytes] 
     return tls.server_context(*tls.own_certificate(settings.node.state_dir, name, today))
 
 
-def dialer_tls(settings: Settings) -> ssl.SSLContext | None:
-    """Context for hubs; None if TLS is off. Raises `StartError`."""
-    return None if settings.link.tls == "off" else tls.client_context(settings.link.ca_file)
+def build_snapshots(settings: Settings, node: Node, file: Path | None) -> SnapshotService | None:
+    """The snapshot service; None for a node that keeps nothing."""
+    if file is None:
+        return None
+    return SnapshotService(node, file, interval_seconds=settings.snapshot.interval_seconds)

@@ -1,22 +1,31 @@
-"""Start, serve, drain: the life of a node in one nursery.
+"""Prepare, serve, drain: the life of a node.
 
-A service that crashes ends the node with its cause; trouble with one connection ends that connection only.
+What can go wrong with a machine goes wrong in `prepare`, before anything is served. Later a service that crashes ends
+the node with its cause, and trouble with one connection ends that connection only.
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from typing import Protocol
 
 import attrs
 import structlog
 import trio
 
 from meshtracker import __version__
+from meshtracker.admin import server
+from meshtracker.admin.api import make_app
+from meshtracker.admin.status import Status
 from meshtracker.app import build, upkeep
 from meshtracker.app.log import configure_log
 from meshtracker.network.addresses import bound_address, endpoint_text
+from meshtracker.network.http import HttpService
 from meshtracker.network.link import LinkService
+from meshtracker.network.udp import UdpService
 from meshtracker.node.node import Node
 from meshtracker.settings import Settings
 from meshtracker.storage.restore import restore
@@ -41,7 +50,123 @@ class RunningNode:
     http: tuple[Endpoint, ...]
     link: tuple[Endpoint, ...]
     admin: tuple[str, ...]
-    """``host:port`` or ``unix:/path``."""
+    """``http://host:port`` or ``unix:/path``."""
+
+
+class _HasStatistics(Protocol):
+    def statistics(self) -> attrs.AttrsInstance: ...
+
+
+@attrs.frozen(kw_only=True)
+class Services:
+    """Everything of a node, ready to run."""
+
+    settings: Settings
+    node: Node
+    sockets: build.Sockets
+    udp: UdpService
+    http: HttpService
+    links: LinkService | None
+    tls: build.LinkTls
+    snapshots: SnapshotService | None
+    counted: Mapping[str, _HasStatistics]
+    """What status and metrics show besides the node."""
+
+    async def run(
+        self, stop: trio.Event, *, task_status: trio.TaskStatus[RunningNode] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until ``stop`` is set; then tell the mesh the last changes and save the swarms."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upkeep.flush, self.node, self.settings.link.flush_interval_seconds)
+            nursery.start_soon(upkeep.expire, self.node)
+            nursery.start_soon(upkeep.watch_clock, self.node)
+            if self.snapshots is not None:
+                nursery.start_soon(self.snapshots.run)
+            if self.links is not None:
+                self._start_links(self.links, nursery)
+            if self.sockets.admin:
+                token = self.settings.admin.token.reveal() if self.settings.admin.token else None
+                await nursery.start(server.serve, make_app(self.status, token=token), self.sockets.admin)
+            async with trio.open_nursery() as clients:
+                clients.start_soon(self.udp.run)
+                clients.start_soon(self.http.run)
+                task_status.started(self._where())
+                await stop.wait()
+                clients.cancel_scope.cancel()
+            await self._drain()
+            nursery.cancel_scope.cancel()
+        log.info("stopped", node=self.node.name)
+
+    def status(self) -> Status:
+        """All figures of this moment."""
+        now = trio.current_time()
+        figures = {name: service.statistics() for name, service in self.counted.items()}
+        if self.snapshots is not None:
+            figures["snapshot"] = self.snapshots.statistics(now)
+        return Status(node=self.node.statistics(now), services=figures)
+
+    def _start_links(self, links: LinkService, nursery: trio.Nursery) -> None:
+        policy = build.listen_policy(self.settings)
+        nursery.start_soon(partial(links.listen, self.sockets.link, tls=self.tls.listener, policy=policy))
+        for hub in self.settings.link.hubs:
+            dial = partial(links.dial, hub.host, hub.port, tls=self.tls.dialer, policy=build.dial_policy(self.settings))
+            nursery.start_soon(dial)
+
+    async def _drain(self) -> None:
+        if self.links is not None:
+            with trio.move_on_after(DRAIN_SECONDS):
+                await self.links.drain()
+        if self.snapshots is not None:
+            await self.snapshots.save()
+
+    def _where(self) -> RunningNode:
+        return RunningNode(
+            node=self.node,
+            udp=self.udp.addresses,
+            http=self.http.addresses,
+            link=tuple(map(bound_address, self.sockets.link)),
+            admin=tuple(server.addresses(self.sockets.admin)),
+        )
+
+
+@contextmanager
+def prepare(settings: Settings) -> Iterator[Services]:
+    """Build a node and bind its sockets. Raises `StartError`, and then nothing is left behind."""
+    state_dir = build.prepare_state_dir(settings)
+    access = build.read_access(settings)
+    tls = build.link_tls(settings)
+    snapshot_file = state_dir / SNAPSHOT_FILE if state_dir and settings.snapshot.enabled else None
+    with build.bind_sockets(settings) as sockets:
+        snapshot = load_or_set_aside(snapshot_file, name=build.node_name(settings)) if snapshot_file else None
+        node = build.build_node(settings, access=access, after_incarnation=snapshot.incarnation if snapshot else 0)
+        if snapshot is not None:
+            log.info("swarms restored", **attrs.asdict(restore(node, snapshot, trio.current_time())))
+        udp_frontend, udp_service = build.build_udp(settings, node, sockets)
+        http_frontend, http_service = build.build_http(settings, node, sockets)
+        yield Services(
+            settings=settings,
+            node=node,
+            sockets=sockets,
+            udp=udp_service,
+            http=http_service,
+            links=build.build_links(settings, node),
+            tls=tls,
+            snapshots=build.build_snapshots(settings, node, snapshot_file),
+            counted={
+                "udp": udp_frontend,
+                "udp_socket": udp_service,
+                "http": http_frontend,
+                "http_socket": http_service,
+            },
+        )
+
+
+async def serve(
+    settings: Settings, *, stop: trio.Event, task_status: trio.TaskStatus[RunningNode] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a node inside a larger program until ``stop`` is set."""
+    with prepare(settings) as services:
+        await services.run(stop, task_status=task_status)
 
 
 def run(settings: Settings) -> None:
@@ -52,10 +177,9 @@ def run(settings: Settings) -> None:
 
 async def _run_until_signal(settings: Settings) -> None:
     stop = trio.Event()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
-            running = await nursery.start(partial(serve, settings, stop=stop))
-            _say_where(running)
+    with prepare(settings) as services, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            _say_where(await nursery.start(services.run, stop))
             async for number in signals:
                 log.info("stopping", signal=signal.Signals(number).name)
                 break
@@ -63,79 +187,7 @@ async def _run_until_signal(settings: Settings) -> None:
 
 
 def _say_where(running: RunningNode) -> None:
-    log.info(
-        "serving",
-        node=running.node.name,
-        version=__version__,
-        **{
-            name: " ".join(endpoint_text(*endpoint) for endpoint in endpoints)
-            for name, endpoints in (("udp", running.udp), ("http", running.http), ("link", running.link))
-            if endpoints
-        },
-        admin=" ".join(running.admin),
-    )
-
-
-async def serve(
-    settings: Settings, *, stop: trio.Event, task_status: trio.TaskStatus[RunningNode] = trio.TASK_STATUS_IGNORED
-) -> None:
-    """Run a node until ``stop`` is set, then drain it: last changes to the mesh, swarms to disk.
-
-    Error handling: `StartError` before anything is served; later the cause of a service that crashed.
-    """
-    state_dir = build.prepare_state_dir(settings)
-    access = build.read_access(settings)
-    name = build.node_name(settings)
-    snapshot_file = state_dir / SNAPSHOT_FILE if state_dir and settings.snapshot.enabled else None
-    snapshot = load_or_set_aside(snapshot_file, name=name) if snapshot_file else None
-    node = build.build_node(settings, access=access, after_incarnation=snapshot.incarnation if snapshot else 0)
-    if snapshot is not None:
-        restored = restore(node, snapshot, trio.current_time())
-        log.info("swarms restored", **attrs.asdict(restored))
-    listener_tls, dialer_tls = build.listener_tls(settings, name), build.dialer_tls(settings)
-    links = build.build_links(settings, node)
-
-    with build.bind_sockets(settings) as sockets:
-        udp_frontend, udp_service = build.build_udp(settings, node, sockets)
-        http_frontend, http_service = build.build_http(settings, node, sockets)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(upkeep.flush, node, settings.link.flush_interval_seconds)
-            nursery.start_soon(upkeep.expire, node)
-            nursery.start_soon(upkeep.watch_clock, node)
-            snapshots = None
-            if snapshot_file is not None:
-                snapshots = SnapshotService(node, snapshot_file, interval_seconds=settings.snapshot.interval_seconds)
-                nursery.start_soon(snapshots.run)
-            if links is not None:
-                nursery.start_soon(
-                    partial(links.listen, sockets.link, tls=listener_tls, policy=build.listen_policy(settings))
-                )
-                for hub in settings.link.hubs:
-                    nursery.start_soon(
-                        partial(links.dial, hub.host, hub.port, tls=dialer_tls, policy=build.dial_policy(settings))
-                    )
-            async with trio.open_nursery() as clients:
-                clients.start_soon(udp_service.run)
-                clients.start_soon(http_service.run)
-                task_status.started(
-                    RunningNode(
-                        node=node,
-                        udp=udp_service.addresses,
-                        http=http_service.addresses,
-                        link=tuple(map(bound_address, sockets.link)),
-                        admin=(),
-                    )
-                )
-                await stop.wait()
-                clients.cancel_scope.cancel()
-            await _drain(links, snapshots)
-            nursery.cancel_scope.cancel()
-    log.info("stopped", node=name)
-
-
-async def _drain(links: LinkService | None, snapshots: SnapshotService | None) -> None:
-    if links is not None:
-        with trio.move_on_after(DRAIN_SECONDS):
-            await links.drain()
-    if snapshots is not None:
-        await snapshots.save()
+    endpoints = {"udp": running.udp, "http": running.http, "link": running.link}
+    where = {name: " ".join(endpoint_text(*at) for at in places) for name, places in endpoints.items() if places}
+    admin = " ".join(running.admin) or "off"
+    log.info("serving", node=running.node.name, version=__version__, **where, admin=admin)

@@ -49,6 +49,9 @@ class Tracker(Protocol):
     async def announce(self, request: AnnounceRequest) -> AnnounceAnswer:
         """Announce to a swarm."""
 
+    def close(self) -> None:
+        """Let its sockets go."""
+
 
 @attrs.frozen
 class Member:
@@ -66,7 +69,7 @@ class Member:
         """The node's name."""
         return self.running.node.name
 
-    def tracker(self, protocol: str, *, local_address: str) -> UdpTracker | HttpTracker:
+    def tracker(self, protocol: str, *, local_address: str) -> Tracker:
         """This node for a client at ``local_address`` that speaks "udp" or "http"."""
         if protocol == "udp":
             [(host, port)] = self.running.udp

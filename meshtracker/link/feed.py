@@ -38,7 +38,7 @@ class Feed:
     def burst_is_sent(self) -> bool:
         """Has the peer been sent all that `plans` promised?"""
         cursors = self._cursors
-        return all(cursors.get(origin, (0, 0)) >= position for origin, position in self._targets.items())
+        return all(origin in cursors and cursors[origin] >= position for origin, position in self._targets.items())
 
     def next_frame(self, now: float) -> bytes:
         """The next frame to send; b"" if the peer has been sent everything."""

@@ -15,7 +15,7 @@ by what its HELLO calls ``previous``.
 from __future__ import annotations
 
 from meshtracker.link.replica import Replica
-from meshtracker.wire.link import Hello, Position, StreamPlan, Vector
+from meshtracker.wire.link import Hello, StreamPlan, Vector
 
 NEW_NODE = "new node"
 NEW_INCARNATION = "new incarnation"
@@ -27,7 +27,9 @@ def plan_burst(replica: Replica, peer: Hello, theirs: Vector) -> list[StreamPlan
     streams = []
     lost = replica.position(peer.name)
     if lost is not None and lost.incarnation < peer.incarnation:
-        streams.append((peer.name, lost, peer.previous))
+        # Of a life before its previous one nobody knows how much it kept.
+        same_life = peer.previous is not None and peer.previous.incarnation == lost.incarnation
+        streams.append((peer.name, lost, peer.previous if same_life else None))
     own = replica.position(replica.name)
     if own is not None:
         streams.append((replica.name, own, theirs.get(replica.name)))

@@ -70,11 +70,9 @@ class _Client:
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket on an IP address; raises `StartError`. What it accepts inherits its TCP options."""
     listener = listening_socket(socket.SOCK_STREAM, host, port, setting="http.listen")
-    # A response is written in one piece, so there is nothing to wait for to send along.
+    # A response is written in one piece, so there is nothing to wait for that could be sent along. TCP_DEFER_ACCEPT is
+    # not set: it gains little, and connections without a request would fill the system's short queue instead of ours.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # A connection is accepted once its request is there: it needs no wait, and most are over before they are ever
-    # put into the epoll set. The system passes it on after a second or so all the same.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
     return listener
 
 

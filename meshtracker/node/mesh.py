@@ -221,25 +221,28 @@ class Mesh:
 
     def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
         """See `Replica`."""
-        own = batch.origin == self.name
-        known = self.previous if own else self._logs.position(batch.origin)
+        if batch.origin == self.name:
+            # From before this node's restart. Two peers may bring different ends of it, so none is taken for known.
+            self._know_previous(Position(batch.incarnation, batch.sequence))
+            return self.apply_snapshot(batch, now)
+        known = self._logs.position(batch.origin)
         if known is not None and (batch.incarnation, batch.sequence) <= known:
             return None
         if known is None or batch.incarnation != known.incarnation or batch.sequence != known.sequence + 1:
             raise LinkError(
                 f"batch {batch.sequence} of {batch.origin} came after {known.sequence if known else 'none'}"
             )
-        count = self.apply_snapshot(batch, now)
+        count = self._apply(batch, now)
+        self._logs.append(batch.origin, frame(FrameType.BATCH, payload), now)
         self._applied_batches += 1
-        if own:
-            self.previous = Position(batch.incarnation, batch.sequence)
-        else:
-            self._logs.append(batch.origin, frame(FrameType.BATCH, payload), now)
-            self.on_new_batch()
+        self.on_new_batch()
         return count
 
     def apply_snapshot(self, batch: Batch, now: float) -> int:
         """See `Replica`."""
+        if batch.origin != self.name and self._logs.position(batch.origin) is None:
+            # Should the link break off now and the origin lose its memory, these rows are still to be brought back.
+            self._logs.start(batch.origin, Position(0, 0))
         before = self._applied_records
         count = self._apply(batch, now)
         if batch.origin == self.name and self._applied_records > before:
@@ -250,12 +253,15 @@ class Mesh:
     def finish_snapshot(self, origin: str, position: Position) -> None:
         """See `Replica`."""
         if origin == self.name:
-            self.previous = position if self.previous is None else max(self.previous, position)
+            self._know_previous(position)
             return
         known = self._logs.position(origin)
         if known is None or known < position:
             self._logs.start(origin, position)
             self.on_new_batch()
+
+    def _know_previous(self, position: Position) -> None:
+        self.previous = position if self.previous is None else max(self.previous, position)
 
     def _apply(self, batch: Batch, now: float) -> int:
         """Merge all records of a batch or a piece of a snapshot; returns how many there were."""

@@ -39,7 +39,9 @@ MAX_BLOCK_BYTES = 256 * 1024
 _KIND = b"meshtracker snapshot "
 _FIRST_LINE = _KIND + b"1\n"
 _LENGTH = struct.Struct("!I")
-_SWARM = struct.Struct("!B20sIIH")
+_SWARM_FOLLOWS = b"\1"
+_END_OF_SWARMS = b"\0"
+_SWARM = struct.Struct("!20sIIH")
 _COMPLETED = struct.Struct("!HQ")
 _CHECKSUM_BYTES = 32
 
@@ -76,7 +78,7 @@ def _encode_body(node: Node) -> Iterator[bytes]:
         if len(buffer) >= PIECE_BYTES or visited % PIECE_SWARMS == 0:
             yield from _cut(buffer)
             buffer = bytearray()
-    buffer.append(0)
+    buffer += _END_OF_SWARMS
     buffer += _block(list(node.registry.origins.names))
     yield from _cut(buffer)
 
@@ -89,7 +91,8 @@ def _block(value: bencode.Encodable) -> bytes:
 def _append_swarm(buffer: bytearray, info_hash: bytes, swarm: Swarm) -> None:
     """A swarm is copied whole, so that its arrays belong together; 200,000 peers take a few milliseconds."""
     completed = swarm.completed or {}
-    buffer += _SWARM.pack(1, info_hash, len(swarm.v4), len(swarm) - len(swarm.v4), len(completed))
+    buffer += _SWARM_FOLLOWS
+    buffer += _SWARM.pack(info_hash, len(swarm.v4), len(swarm) - len(swarm.v4), len(completed))
     for origin, total in completed.items():
         buffer += _COMPLETED.pack(origin, total)
     for pack in swarm.packs():
@@ -168,14 +171,15 @@ class _Reader:
         """All swarms, and the origins that occur in them."""
         swarms: dict[bytes, Swarm] = {}
         used: set[int] = set()
-        while self._take(1) == b"\1":
-            self._at -= 1
-            _, info_hash, four, six, completions = _SWARM.unpack(self._take(_SWARM.size))
+        while (mark := self._take(1)) == _SWARM_FOLLOWS:
+            info_hash, four, six, completions = _SWARM.unpack(self._take(_SWARM.size))
             completed = dict(_COMPLETED.iter_unpack(self._take(completions * _COMPLETED.size)))
             v4 = self._pack(6, four)
             v6 = self._pack(18, six) if six else None
             swarm = swarms[info_hash] = Swarm.from_packs(v4, v6, completed=completed or None)
             used.update(completed, *(pack.origins() for pack in swarm.packs()))
+        if mark != _END_OF_SWARMS:
+            raise ValueError("neither a swarm nor their end")
         return swarms, used
 
     def _pack(self, address_bytes: int, count: int) -> PeerPack:

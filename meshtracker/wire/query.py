@@ -10,7 +10,8 @@ import binascii
 import functools
 import re
 import zlib
-from urllib.parse import unquote_to_bytes
+from collections.abc import Iterable
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import attrs
 
@@ -104,6 +105,32 @@ def claimed_address(query: bytes, source: bytes) -> bytes:
         if is_unicast(address):
             return address
     return source
+
+
+def announce_query(request: AnnounceRequest) -> bytes:
+    """The query of a client: compact, unless it wants peer ids; ``request.address`` is not sent."""
+    values = {
+        b"info_hash": quote_from_bytes(request.info_hash, safe="").encode(),
+        b"peer_id": quote_from_bytes(request.peer_id, safe="").encode(),
+        b"port": b"%d" % request.port,
+        b"uploaded": b"0",
+        b"downloaded": b"0",
+        b"compact": b"0" if request.with_peer_ids else b"1",
+    }
+    if request.left != LEFT_UNKNOWN:
+        values[b"left"] = b"%d" % request.left
+    if request.key:
+        values[b"key"] = b"%08X" % request.key
+    if request.numwant != NUMWANT_DEFAULT:
+        values[b"numwant"] = b"%d" % request.numwant
+    if request.event:
+        values[b"event"] = request.event.name.lower().encode()
+    return b"&".join(name + b"=" + value for name, value in values.items())
+
+
+def scrape_query(info_hashes: Iterable[bytes]) -> bytes:
+    """What a client asks for the counts of swarms with."""
+    return b"&".join(b"info_hash=" + quote_from_bytes(info_hash, safe="").encode() for info_hash in info_hashes)
 
 
 def percent_decode(value: bytes) -> bytes:

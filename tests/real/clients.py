@@ -66,7 +66,7 @@ async def run_aria2(share: Share) -> AsyncIterator[None]:
         "dir": str(share.directory),
         "interface": share.host,
         "listen-port": str(share.port),
-        # aria2 has UDP trackers only together with DHT; here DHT knows nobody and may not be used for a private torrent.
+        # aria2 has UDP trackers only together with DHT, which here knows nobody and must not serve a private torrent.
         "dht-listen-port": str(share.port),
         "dht-file-path": str(share.directory.with_suffix(".dht")),
         "enable-dht": "true" if udp else "false",
