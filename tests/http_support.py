@@ -46,20 +46,21 @@ def escape(value: bytes) -> bytes:
     return quote_from_bytes(value, safe="").encode()
 
 
-def announce_target(*, without: tuple[str, ...] = (), **parameters: bytes | int) -> bytes:
-    """The target of an announce; ``parameters`` are written as they are."""
-    values: dict[str, bytes | int] = {
+def announce_target(**parameters: bytes | int | None) -> bytes:
+    """The target of an announce; ``parameters`` are written as they are, and None leaves one out."""
+    values: dict[str, bytes | int | None] = {
         "info_hash": escape(HASH),
         "peer_id": escape(PEER_ID),
         "port": 6881,
         "uploaded": 0,
         "downloaded": 0,
         "left": 1000,
-    } | parameters
+        **parameters,
+    }
     query = b"&".join(
-        name.encode() + b"=" + (value if isinstance(value, bytes) else b"%d" % value)
+        name.encode() + b"=" + (b"%d" % value if isinstance(value, int) else value)
         for name, value in values.items()
-        if name not in without
+        if value is not None
     )
     return b"/announce?" + query
 
@@ -100,7 +101,7 @@ class Caller:
     def get(self, target: bytes, *fields: bytes) -> Response:
         return self.send(request(target, *fields))
 
-    def announce(self, target: bytes | None = None, *fields: bytes, **parameters: bytes | int) -> AnnounceAnswer:
+    def announce(self, target: bytes | None = None, *fields: bytes, **parameters: bytes | int | None) -> AnnounceAnswer:
         response = self.get(target or announce_target(**parameters), *fields)
         assert response.status == 200
         return decode_announce(response.body)

@@ -9,7 +9,9 @@ GET /health       "ok" while the node answers; the only one that needs no token
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable, Callable
 
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -18,30 +20,40 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meshtracker.admin.metrics import METRICS_CONTENT_TYPE, render_metrics
-from meshtracker.admin.status import Provider, to_json
+from meshtracker.admin.status import Provider, Status, to_json
 
 _OPEN_PATHS = frozenset({"/health"})
 """For load balancers and container health checks, which have no place for a token."""
 
 
-def make_app(provider: Provider, *, token: str | None) -> Starlette:
+_log = structlog.get_logger()
+
+
+def make_app(provider: Provider, *, token: str | None) -> ASGIApp:
     """The ASGI application; if there is a ``token``, it must be presented as a bearer (RFC 6750)."""
-
-    async def status(_: Request) -> Response:
-        return JSONResponse(to_json(provider()))
-
-    async def links(_: Request) -> Response:
-        return JSONResponse(to_json(provider())["node"]["links"])
-
-    async def metrics(_: Request) -> Response:
-        return Response(render_metrics(provider()), headers={"Content-Type": METRICS_CONTENT_TYPE})
-
-    async def health(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    endpoints = {"/api/status": status, "/api/links": links, "/metrics": metrics, "/health": health}
-    routes = [Route(path, endpoint) for path, endpoint in endpoints.items()]
+    answers: dict[str, Callable[[Status], Response]] = {
+        "/api/status": lambda status: JSONResponse(to_json(status)),
+        "/api/links": lambda status: JSONResponse(to_json(status)["node"]["links"]),
+        "/metrics": lambda status: Response(render_metrics(status), headers={"Content-Type": METRICS_CONTENT_TYPE}),
+    }
+    routes = [Route(path, _endpoint(provider, answer)) for path, answer in answers.items()]
+    routes.append(Route("/health", _health))
     return Starlette(routes=routes, middleware=[] if token is None else [Middleware(_BearerToken, token=token)])
+
+
+def _endpoint(provider: Provider, answer: Callable[[Status], Response]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return answer(provider())
+        except Exception:
+            _log.exception("admin answer failed", path=request.url.path)
+            return PlainTextResponse("the log of this node says what went wrong\n", status_code=500)
+
+    return endpoint
+
+
+async def _health(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
 
 
 class _BearerToken:

@@ -6,11 +6,11 @@ end for a client that does not read; so its connection handler is run by a loop 
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import structlog
 import trio
@@ -19,6 +19,7 @@ from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
+from starlette.types import ASGIApp
 
 from meshtracker.errors import StartError
 
@@ -28,6 +29,7 @@ MAX_CONNECTION_SECONDS = 60.0
 """A connection is closed after this, whatever it does, so that no slow one holds its place."""
 MAX_HEAD_BYTES = 16_384
 KEEP_ALIVE_SECONDS = 5.0
+"""An idle connection is closed after this, and one that the client has closed is forgotten."""
 LISTEN_BACKLOG = 64
 
 _log = structlog.get_logger()
@@ -94,7 +96,7 @@ def _address(listener: socket.socket) -> str:
 
 
 async def serve(
-    app: ASGIFramework,
+    app: ASGIApp,
     sockets: Sequence[socket.socket],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -115,8 +117,8 @@ async def serve(
 class _Connections:
     """The connections of one server; a fault of one ends that one."""
 
-    def __init__(self, app: ASGIFramework) -> None:
-        self._app = ASGIWrapper(app)
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = ASGIWrapper(cast("ASGIFramework", app))  # one protocol, two ways to type it
         self._config = _hypercorn_config()
         self._context = WorkerContext(None)
         self._open = 0
@@ -157,5 +159,6 @@ def _hypercorn_config() -> Config:
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.include_server_header = False
     config.accesslog = None
-    config.errorlog = logging.getLogger(__name__)
+    # It would write a traceback for each client that breaks the protocol; what fails on this side the API logs itself.
+    config.errorlog = None
     return config

@@ -151,7 +151,8 @@ def build_node(settings: Settings, *, access: Access, after_incarnation: int) ->
             forwards=bool(mesh.listen),
             heartbeat_seconds=mesh.heartbeat_seconds,
             max_batch_bytes=mesh.max_batch_bytes,
-            max_log_bytes=mesh.max_log_bytes,
+            # Nobody will ever ask a node of its own what he missed.
+            max_log_bytes=mesh.max_log_bytes if mesh.listen or mesh.hubs else 0,
             max_future_seconds=mesh.clock_refuse_seconds,
         ),
         access=access,

@@ -20,11 +20,13 @@ from meshtracker.demo.swarms import TORRENTS, new_peer_id
 from meshtracker.model import AnnounceRequest, Event
 from meshtracker.wire.compact import pack_peer, packed_address
 
-CLIENTS = 180
+CLIENTS = 300
+EVENTS = ("started", "completed", "moved", "stopped")
+"""What is counted of them."""
 _ARRIVAL_SECONDS = 2.5
 """The first announces come spread over this time."""
 _ABSENCE_SECONDS = (0.5, 3.0)
-_ANNOUNCES_OF_A_LIFE = (4, 12)
+_ANNOUNCES_OF_A_LIFE = (2, 10)
 _PARTS = (2, 8)
 """That a leecher lacks when it starts; it has one more at each announce."""
 _SEEDS = 0.25
@@ -78,7 +80,7 @@ class Crowd:
         self.announces: Counter[str] = Counter()
         """Answered, by the node's name."""
         self.events: Counter[str] = Counter()
-        """"started", "completed", "stopped" and "moved", so far."""
+        """How many of each of `EVENTS`."""
         self.news: deque[str] = deque(maxlen=_NEWS)
         """The last events in words."""
         self._leaves = mesh.leaves
@@ -117,7 +119,10 @@ class Crowd:
     async def _live(self, client: Client) -> None:
         await self._pause(self._rng.uniform(0, _ARRIVAL_SECONDS))
         with ExitStack() as stack:
-            trackers = {leaf.name: stack.enter_context(closing(leaf.tracker(client.protocol, local_address=client.address))) for leaf in self._leaves}
+            trackers = {
+                leaf.name: stack.enter_context(closing(leaf.tracker(client.protocol, local_address=client.address)))
+                for leaf in self._leaves
+            }
             while not self._ending.is_set():
                 await self._live_once(client, trackers)
                 await self._pause(self._rng.uniform(*_ABSENCE_SECONDS))
@@ -131,22 +136,23 @@ class Crowd:
             await self._pause(interval)
             if self._ending.is_set():
                 return
-            interval = await self._announce(client, trackers, self._next_event(client))
+            interval = await self._go_on(client, trackers)
         await self._announce(client, trackers, Event.STOPPED)
 
-    def _next_event(self, client: Client) -> Event:
+    async def _go_on(self, client: Client, trackers: Mapping[str, Tracker]) -> int:
+        """The next announce of a client that has started."""
         if client.left:
             client.left -= 1
             if not client.left:
-                return Event.COMPLETED
+                return await self._announce(client, trackers, Event.COMPLETED)
         if len(client.homes) == 1 and self._rng.random() < _MOVES:
-            [old] = client.homes
             client.homes = [self._other_leaf(client.homes)]
-            self._tell(client, "moved", f"from {old.name} to")
-            return Event.STARTED
-        return Event.NONE
+            return await self._announce(client, trackers, Event.STARTED, told_as="moved")
+        return await self._announce(client, trackers, Event.NONE)
 
-    async def _announce(self, client: Client, trackers: Mapping[str, Tracker], event: Event) -> int:
+    async def _announce(
+        self, client: Client, trackers: Mapping[str, Tracker], event: Event, *, told_as: str = ""
+    ) -> int:
         """Returns the seconds until the next announce, as the tracker wants it."""
         interval = 0
         for home in client.homes:
@@ -155,13 +161,15 @@ class Crowd:
             interval = answer.interval_seconds
         client.present = event is not Event.STOPPED
         if event is not Event.NONE:
-            self._tell(client, event.name.lower(), TORRENTS[client.info_hash] + " at")
+            self._tell(client, told_as or event.name.lower())
         return interval
 
-    def _tell(self, client: Client, event: str, what: str) -> None:
+    def _tell(self, client: Client, event: str) -> None:
         self.events[event] += 1
         where = " and ".join(home.name for home in client.homes)
-        self.news.append(f"{client.address} {event} {what} {where} over {client.protocol.upper()}")
+        to = "to" if event == "moved" else "at"
+        torrent = TORRENTS[client.info_hash]
+        self.news.append(f"{client.address} {event} {to} {where} ({torrent}, {client.protocol.upper()})")
 
     async def _pause(self, seconds: float) -> None:
         with trio.move_on_after(seconds):

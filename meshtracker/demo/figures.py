@@ -1,8 +1,9 @@
-"""What the demo shows, as frozen figures: taken from the nodes and the clients a few times a second, drawn by the view."""
+"""What the demo shows, as frozen figures: read off the nodes and the clients, drawn by the view."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 import attrs
 import trio
@@ -43,7 +44,7 @@ class LinkFigures:
     leaf: str
     state: str
     resync: str
-    """How the hub brought this leaf up to date: "full (new node)"."""
+    """How this leaf caught up with the hub: "full (new node)"."""
     sent_bytes_per_second: float
     """Leaf to hub, before encryption."""
     received_bytes_per_second: float
@@ -62,10 +63,11 @@ class Figures:
     announces: int
     relayed: int
     """Updates received over all links: one that goes to the hub and on to two leaves is received three times."""
+    relayed_batches: int
+    """In which they came."""
     link_bytes: int
     """Received over all links, before encryption: handshakes and heartbeats too."""
-    present: int
-    """Clients that are in a swarm."""
+    clients: int
     events: dict[str, int]
     news: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -74,8 +76,8 @@ class Figures:
 class Gauge:
     """A count that is looked at again and again, and how fast it grows."""
 
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+    def __init__(self, now: float) -> None:
+        self._seen = deque([(now, 0)])
 
     def per_second(self, count: int, now: float) -> float:
         """Note the count; its growth a second over the last `_WINDOW_SECONDS`."""
@@ -110,8 +112,9 @@ class Instruments:
             delays=self._probe.delays(),
             announces=self._crowd.announces.total(),
             relayed=sum(end.received_records for end in ends),
+            relayed_batches=sum(end.received_batches for end in ends),
             link_bytes=sum(end.received_bytes for end in ends),
-            present=sum(client.present for client in self._crowd.clients),
+            clients=len(self._crowd.clients),
             events=dict(self._crowd.events),
             news=tuple(self._crowd.news),
             warnings=tuple(self._warnings),
@@ -125,8 +128,8 @@ class Instruments:
         now: float,
     ) -> NodeFigures:
         is_hub = node is self._mesh.hub.node
-        arrived = list(uplinks.values()) if is_hub else [downlinks.get(node.name)]
-        came = list(downlinks.values()) if is_hub else [uplinks[node.name]]
+        arrived = uplinks.values() if is_hub else [downlinks.get(node.name)]
+        came = downlinks.values() if is_hub else [uplinks[node.name]]
         own, linked = count_peers(node.registry)
         return NodeFigures(
             name=node.name,
@@ -151,7 +154,7 @@ class Instruments:
         )
 
     def _rate(self, node: str, what: str, count: int, now: float) -> float:
-        return self._gauges.setdefault((node, what), Gauge()).per_second(count, now)
+        return self._gauges.setdefault((node, what), Gauge(self._started)).per_second(count, now)
 
 
 def count_peers(registry: Registry) -> tuple[int, int]:
@@ -170,7 +173,7 @@ def _uplink(leaf: Node, now: float) -> SessionStatistics | None:
     return next(iter(leaf.statistics(now).links), None)
 
 
-def _records(ends: list[SessionStatistics | None]) -> int:
+def _records(ends: Iterable[SessionStatistics | None]) -> int:
     return sum(end.received_records for end in ends if end is not None)
 
 

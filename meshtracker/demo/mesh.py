@@ -74,7 +74,11 @@ class Member:
         if protocol == "udp":
             [(host, port)] = self.running.udp
             return UdpTracker(
-                host, port, local_address=local_address, first_timeout_seconds=_UDP_TIMEOUT_SECONDS, max_retransmissions=2
+                host,
+                port,
+                local_address=local_address,
+                first_timeout_seconds=_UDP_TIMEOUT_SECONDS,
+                max_retransmissions=2,
             )
         [(host, port)] = self.running.http
         return HttpTracker(f"http://{host}:{port}/announce", local_address=local_address)
@@ -103,7 +107,7 @@ class DemoMesh:
     async def wait_synced(self) -> None:
         """Until peers flow over every link; ``trio.TooSlowError`` after `SYNC_TIMEOUT_SECONDS`."""
         with trio.fail_after(SYNC_TIMEOUT_SECONDS):
-            while self.synced_links() < len(self.leaves):
+            while self.synced_links() < len(self.leaves):  # noqa: ASYNC110 - a node tells nobody when a link is synced
                 await trio.sleep(0.02)
 
 

@@ -58,8 +58,8 @@ class Verdict:
         return not self.differences
 
 
-async def reach_verdict(mesh: DemoMesh, crowd: Crowd) -> Verdict:
-    """Compare until all nodes agree with the clients, or `CONVERGENCE_SECONDS` are over."""
+async def reach_verdict(mesh: DemoMesh, crowd: Crowd, *, patience_seconds: float = CONVERGENCE_SECONDS) -> Verdict:
+    """Compare until all nodes agree with the clients, or the time is up."""
     truth = {info_hash: crowd.present(info_hash) for info_hash in TORRENTS}
     expected = {
         info_hash: Swarm(frozenset(clients), sum(not client.left for client in clients.values()))
@@ -69,7 +69,7 @@ async def reach_verdict(mesh: DemoMesh, crowd: Crowd) -> Verdict:
     while True:
         differences = await find_differences(mesh, expected)
         seconds = trio.current_time() - started
-        if not differences or seconds > CONVERGENCE_SECONDS:
+        if not differences or seconds > patience_seconds:
             peers = sum(len(swarm.peers) for swarm in expected.values())
             return Verdict(peers, len(expected), seconds, tuple(differences))
         await trio.sleep(_ASK_AGAIN_SECONDS)

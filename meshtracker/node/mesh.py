@@ -82,7 +82,7 @@ class Mesh:
         self.incarnation = incarnation
         self.forwards = policy.forwards
         self.previous: Position | None = None
-        """How far this node knows its own stream from before its restart."""
+        """How far a snapshot on disk knew this node's own stream from before its restart."""
         self.on_new_batch: Callable[[], None] = lambda: None
         """Called when a log has grown: links may have something to send."""
         self._clock = clock
@@ -223,7 +223,6 @@ class Mesh:
         """See `Replica`."""
         if batch.origin == self.name:
             # From before this node's restart. Two peers may bring different ends of it, so none is taken for known.
-            self._know_previous(Position(batch.incarnation, batch.sequence))
             return self.apply_snapshot(batch, now)
         known = self._logs.position(batch.origin)
         if known is not None and (batch.incarnation, batch.sequence) <= known:
@@ -253,15 +252,11 @@ class Mesh:
     def finish_snapshot(self, origin: str, position: Position) -> None:
         """See `Replica`."""
         if origin == self.name:
-            self._know_previous(position)
             return
         known = self._logs.position(origin)
         if known is None or known < position:
             self._logs.start(origin, position)
             self.on_new_batch()
-
-    def _know_previous(self, position: Position) -> None:
-        self.previous = position if self.previous is None else max(self.previous, position)
 
     def _apply(self, batch: Batch, now: float) -> int:
         """Merge all records of a batch or a piece of a snapshot; returns how many there were."""

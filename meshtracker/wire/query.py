@@ -54,6 +54,7 @@ def parse_announce(query: bytes, address: bytes) -> HttpAnnounce:
     # Two plain lookups, because an announce has both in every case but the two odd ones in `_mended`.
     if b"info_hash" not in values or query.count(b"info_hash=") > 1:
         values = _mended(query)
+    info_hash = _info_hash(values[b"info_hash"])
     peer_id = percent_decode(values.get(b"peer_id", b""))
     if len(peer_id) != PEER_ID_BYTES:
         raise ClientError(f"peer_id must be {PEER_ID_BYTES} bytes, not {len(peer_id)}")
@@ -61,7 +62,7 @@ def parse_announce(query: bytes, address: bytes) -> HttpAnnounce:
     left = _number(values.get(b"left", b""), otherwise=LEFT_UNKNOWN)
     compact = values.get(b"compact") != b"0"
     return HttpAnnounce(
-        _info_hash(values[b"info_hash"]),
+        info_hash,
         peer_id,
         _key(values.get(b"key", b"")),
         address,

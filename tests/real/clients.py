@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -82,7 +83,8 @@ async def run_aria2(share: Share) -> AsyncIterator[None]:
         "show-console-readout": "false",
     }
     command = ["aria2c", *(f"--{name}={value}" for name, value in options.items()), str(share.torrent)]
-    async with running(command, log=share.log):
+    # On SIGTERM it leaves without a word to the tracker.
+    async with running(command, log=share.log, end_signal=signal.SIGINT):
         yield
 
 

@@ -56,10 +56,21 @@ class Node:
 
     async def links(self) -> list[dict[str, Any]]:
         """What ``meshtracker link status --json`` says; nothing while the node does not answer."""
+        return await self._ask_links() or []
+
+    async def _ask_links(self) -> list[dict[str, Any]] | None:
         command = [*MESHTRACKER, "link", "status", "--json", "-c", str(self.config)]
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-        links: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
+        links: list[dict[str, Any]] | None = json.loads(done.stdout) if done.returncode == 0 else None
         return links
+
+    async def wait_serving(self) -> None:
+        """Until the node answers."""
+
+        async def is_serving() -> bool:
+            return await self._ask_links() is not None
+
+        await wait_until(is_serving, within_seconds=START_SECONDS, otherwise=self.program.tail)
 
     async def wait_synced(self, count: int) -> None:
         """Until the node has ``count`` links, all of them synced."""
@@ -109,7 +120,9 @@ async def run_node(
     config = write_config(directory / f"{name}.toml", table)
     command = [*MESHTRACKER, "run", "-c", str(config)]
     async with running(command, log=directory / f"{name}.log") as program:
-        yield Node(name, host, port, config, program)
+        node = Node(name, host, port, config, program)
+        await node.wait_serving()
+        yield node
         assert await program.end() == 0, program.tail()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -25,10 +26,12 @@ class Program:
     process: trio.Process
     log: Path
     """All that it wrote."""
+    end_signal: signal.Signals
+    """What makes it end in good order."""
 
     async def end(self) -> int:
-        """Send SIGTERM and wait; the exit code. A program that does not listen is killed: -9."""
-        self.process.terminate()
+        """Tell it to end and wait; the exit code. A program that does not listen is killed: -9."""
+        self.process.send_signal(self.end_signal)
         with trio.move_on_after(END_SECONDS):
             return await self.process.wait()
         self.process.kill()
@@ -41,7 +44,11 @@ class Program:
 
 @contextlib.asynccontextmanager
 async def running(
-    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    end_signal: signal.Signals = signal.SIGTERM,
 ) -> AsyncIterator[Program]:
     """Run a program as long as the block lasts, with ``environment`` on top of the test's own."""
     with log.open("wb") as output:
@@ -52,7 +59,7 @@ async def running(
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
         )
-    program = Program(process, log)
+    program = Program(process, log, end_signal)
     try:
         yield program
     finally:

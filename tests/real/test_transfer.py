@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +12,7 @@ import trio
 from tests.real.clients import Client, Share, run_aria2, run_libtorrent, run_transmission
 from tests.real.mesh import Node, run_mesh, run_node
 from tests.real.processes import free_port, wait_until
-from tests.real.torrents import CONTENT_NAME, Content, make_content
+from tests.real.torrents import CONTENT_NAME, make_content
 
 pytestmark = pytest.mark.real
 
@@ -28,33 +26,20 @@ HOPELESS_SECONDS = 4.0
 CONTENT = make_content(seed=1)
 
 
-@contextlib.asynccontextmanager
-async def sharing(
-    client: Client,
-    node: Node,
-    *,
-    scheme: Literal["udp", "http"],
-    directory: Path,
-    host: str,
-    content: Content = CONTENT,
-) -> AsyncIterator[Share]:
-    """Run a client that knows this node only, by this protocol only."""
+def make_share(node: Node, *, scheme: Literal["udp", "http"], directory: Path, host: str) -> Share:
+    """For a client that knows this node only, by this protocol only."""
     directory.mkdir(exist_ok=True)
     announce = node.announce_url(scheme)
-    torrent = content.write_torrent(directory.with_suffix(".torrent"), announce=announce)
-    share = Share(torrent=torrent, announce=announce, directory=directory, host=host, port=free_port(host))
-    async with client(share):
-        yield share
+    torrent = CONTENT.write_torrent(directory.with_suffix(".torrent"), announce=announce)
+    return Share(torrent=torrent, announce=announce, directory=directory, host=host, port=free_port(host))
 
 
-@contextlib.asynccontextmanager
-async def seeding(client: Client, node: Node, *, tmp_path: Path, host: str) -> AsyncIterator[Share]:
-    """Run a client that has all of it."""
+def make_seed(node: Node, *, tmp_path: Path, host: str) -> Share:
+    """For a client that has all of the content."""
     directory = tmp_path / "seeder"
     directory.mkdir()
     (directory / CONTENT_NAME).write_bytes(CONTENT.data)
-    async with sharing(client, node, scheme="udp", directory=directory, host=host) as share:
-        yield share
+    return make_share(node, scheme="udp", directory=directory, host=host)
 
 
 async def wait_counted(nodes: list[Node], *, complete: int, incomplete: int) -> None:
@@ -90,12 +75,12 @@ async def transfer(seeder: Client, leecher: Client, *, tmp_path: Path, host: str
     """From leaf A to leaves B and C; then all clients end, and no node has a peer left. ``hosts`` are the clients'."""
     async with run_mesh(tmp_path, "leaf-a", "leaf-b", "leaf-c", host=host) as mesh:
         nodes = list(mesh.values())
-        async with seeding(seeder, mesh["leaf-a"], tmp_path=tmp_path, host=hosts[0]):
+        at_a = make_seed(mesh["leaf-a"], tmp_path=tmp_path, host=hosts[0])
+        at_b = make_share(mesh["leaf-b"], scheme="udp", directory=tmp_path / "b", host=hosts[1])
+        at_c = make_share(mesh["leaf-c"], scheme="http", directory=tmp_path / "c", host=hosts[2])
+        async with seeder(at_a):
             await wait_counted(nodes, complete=1, incomplete=0)
-            async with (
-                sharing(leecher, mesh["leaf-b"], scheme="udp", directory=tmp_path / "b", host=hosts[1]) as at_b,
-                sharing(leecher, mesh["leaf-c"], scheme="http", directory=tmp_path / "c", host=hosts[2]) as at_c,
-            ):
+            async with leecher(at_b), leecher(at_c):
                 await wait_whole(at_b, at_c)
                 await wait_counted(nodes, complete=3, incomplete=0)
         await wait_counted(nodes, complete=0, incomplete=0)
@@ -129,10 +114,11 @@ async def test_without_a_link_nothing_crosses(tmp_path: Path) -> None:
     async with (
         run_node(tmp_path, "alone-a", host="127.0.0.1") as a,
         run_node(tmp_path, "alone-b", host="127.0.0.1") as b,
-        seeding(run_libtorrent, a, tmp_path=tmp_path, host="127.0.0.2"),
-        sharing(run_libtorrent, b, scheme="udp", directory=tmp_path / "b", host="127.0.0.3") as at_b,
     ):
-        await wait_counted([a], complete=1, incomplete=0)
-        await wait_counted([b], complete=0, incomplete=1)
-        await trio.sleep(HOPELESS_SECONDS)
-        assert not CONTENT.is_whole(at_b.directory)
+        at_a = make_seed(a, tmp_path=tmp_path, host="127.0.0.2")
+        at_b = make_share(b, scheme="udp", directory=tmp_path / "b", host="127.0.0.3")
+        async with run_libtorrent(at_a), run_libtorrent(at_b):
+            await wait_counted([a], complete=1, incomplete=0)
+            await wait_counted([b], complete=0, incomplete=1)
+            await trio.sleep(HOPELESS_SECONDS)
+            assert not CONTENT.is_whole(at_b.directory)

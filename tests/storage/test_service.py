@@ -29,6 +29,14 @@ def node() -> Node:
     return node
 
 
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def files(path: Path) -> list[Path]:
+    return list(path.parent.iterdir())
+
+
 @contextmanager
 def disk_full_after(limit_bytes: int) -> Iterator[None]:
     """No file of this process may grow past ``limit_bytes``: Python gets an OSError, as it does from a full disk."""
@@ -50,13 +58,14 @@ async def test_saves_what_the_node_holds(node: Node, path: Path) -> None:
     }
     statistics = service.statistics(trio.current_time())
     assert (statistics.saved, statistics.failed, statistics.error) == (1, 0, "")
-    assert statistics.saved_bytes == path.stat().st_size
+    assert statistics.saved_bytes == len(content(path))
 
 
 async def test_saves_once_an_interval(node: Node, path: Path, mock_clock: MockClock) -> None:
     service = SnapshotService(node, path, interval_seconds=60)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(service.run)
+        await trio.testing.wait_all_tasks_blocked()
         for saved in range(3):
             mock_clock.jump(59)
             await trio.testing.wait_all_tasks_blocked()
@@ -71,20 +80,20 @@ async def test_saves_once_an_interval(node: Node, path: Path, mock_clock: MockCl
 async def test_a_full_disk_leaves_the_last_one_and_is_tried_again(node: Node, path: Path) -> None:
     service = SnapshotService(node, path, interval_seconds=60)
     assert await service.save()
-    last = path.read_bytes()
+    last = content(path)
     announce(node, 1, 999, START)
     for limit_bytes in (0, 1000, len(last)):
         with capture_logs() as logs, disk_full_after(limit_bytes):
             assert not await service.save()
         assert logs[0]["event"] == "snapshot not saved, the last one stands"
-        assert path.read_bytes() == last
-        assert list(path.parent.iterdir()) == [path]
+        assert content(path) == last
+        assert files(path) == [path]
     statistics = service.statistics(trio.current_time())
     assert (statistics.saved, statistics.failed) == (1, 3)
     assert statistics.error
     assert await service.save()
     assert service.statistics(trio.current_time()).error == ""
-    assert len(path.read_bytes()) > len(last)
+    assert len(content(path)) > len(last)
 
 
 async def test_a_directory_that_vanished_ends_nothing(node: Node, path: Path) -> None:
@@ -127,7 +136,7 @@ async def test_cancelled_half_way_it_leaves_the_last_one(
 ) -> None:
     service = SnapshotService(node, path, interval_seconds=60)
     await service.save()
-    last = path.read_bytes()
+    last = content(path)
     monkeypatch.setattr(snapshot_format, "PIECE_SWARMS", 1)
     announce(node, 1, 999, START)
     async with trio.open_nursery() as nursery:
@@ -135,6 +144,6 @@ async def test_cancelled_half_way_it_leaves_the_last_one(
         while not path.with_name(f"{path.name}.new").exists():
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
-    assert path.read_bytes() == last
-    assert list(path.parent.iterdir()) == [path]
+    assert content(path) == last
+    assert files(path) == [path]
     assert await service.save()

@@ -64,7 +64,7 @@ def test_until_it_is_complete_the_old_one_stands(path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_no_hindrance(path: Path) -> None:
-    SnapshotFile(path).write(b"half of a snapshot")
+    path.with_name(f"{path.name}.new").write_bytes(b"half of a snapshot")
     save(path)
     assert load_or_set_aside(path, name="a") is not None
     assert names(path) == {path.name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -143,12 +144,8 @@ def test_forwarded_addresses(fields: list[bytes], addresses: list[bytes]) -> Non
 def test_arbitrary_bytes(data: bytes, end: bytes) -> None:
     head = b"GET " + data + end
     length = head_end(head)
-    try:
-        parsed = parse_head(head[:length] if length else head)
-    except RequestHeadError as error:
-        assert error.status in (BAD_REQUEST, VERSION_NOT_SUPPORTED)
-    else:
-        assert parsed.path.startswith(b"/")
+    with suppress(RequestHeadError):
+        assert parse_head(head[:length] if length else head).path.startswith(b"/")
 
 
 @pytest.mark.parametrize("piece", [b"?", b" ", b" HTTP/", b"\n", b"\nconnection:", b"\nx-forwarded-for:", b"/", b"://"])
@@ -157,10 +154,8 @@ def test_the_longest_heads_take_no_longer_than_their_length(piece: bytes) -> Non
         head = b"GET " + piece * (size // len(piece)) + b" HTTP/1.1\r\nA: b\r\n\r\n"
         started = time.perf_counter()
         head_end(head)
-        try:
+        with suppress(RequestHeadError):
             forwarded_addresses(parse_head(head).fields)
-        except RequestHeadError:
-            pass
         return time.perf_counter() - started
 
     # A quadratic parser would take 64 times as long for 1 MiB as for 128 KiB, or some seconds in all.
