@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from meshtracker.errors import StartError
@@ -19,14 +21,29 @@ def write_password(path: Path) -> bool:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            if path.stat().st_size:
-                return False
-            path.unlink()  # what a process that was killed in between left
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{secrets.token_urlsafe(PASSWORD_BYTES)}\n")
-    except FileExistsError:
-        return False
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        return not _has_content(path) and _write_once(path)
     except OSError as error:
-        raise StartError(f"{path}: {error.strerror}") from error
-    return True
+        raise StartError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _write_once(path: Path) -> bool:
+    # A link appears with the whole password behind it, or not at all if somebody was faster.
+    number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(number, "w") as file:
+            file.write(f"{secrets.token_urlsafe(PASSWORD_BYTES)}\n")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            if _has_content(path):
+                return False
+            Path(temporary).replace(path)
+        return True
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from meshtracker.demo.figures import Instruments
 from meshtracker.demo.mesh import start_mesh
 from meshtracker.demo.probe import Probe
 from meshtracker.demo.summary import summary
-from meshtracker.demo.verdict import Verdict, reach_verdict
+from meshtracker.demo.verdict import reach_verdict
 from meshtracker.demo.view import PLAIN_LEGEND, picture, plain_line
 from meshtracker.errors import MeshtrackerError
 from meshtracker.network.connection import plain_error
@@ -41,35 +41,30 @@ def main(*, seconds: float | None, plain: bool = False) -> int:
     watched = console.file.isatty() and not console.is_dumb_terminal
     if seconds is None and not watched:
         seconds = UNWATCHED_SECONDS
-    failure: BaseException | None = None
-    verdict: Verdict | None = None
+    code = DIFFERENT
     with _warnings_kept() as warnings:
         try:
-            verdict = trio.run(partial(_run, console, warnings, seconds=seconds, plain=plain or not watched))
+            code = trio.run(partial(_run, console, warnings, seconds=seconds, plain=plain or not watched))
         except* (MeshtrackerError, OSError, trio.TooSlowError) as trouble:
-            failure = trouble
-    if failure is not None:
-        Console(stderr=True).print(f"The demo broke off: {plain_error(failure)}", markup=False)
-        return DIFFERENT
-    if verdict is None:
-        return INTERRUPTED
-    return 0 if verdict.agrees else DIFFERENT
+            Console(stderr=True).print(f"The demo broke off: {plain_error(trouble)}", markup=False)
+    return code
 
 
-async def _run(console: Console, warnings: deque[str], *, seconds: float | None, plain: bool) -> Verdict | None:
-    """None if a second Ctrl-C came before the verdict."""
+async def _run(console: Console, warnings: deque[str], *, seconds: float | None, plain: bool) -> int:
     ending = trio.Event()
-    verdict = None
+    code = INTERRUPTED
     async with trio.open_nursery() as everything:
         await everything.start(_end_on_signal, ending, everything.cancel_scope)
-        verdict = await _demonstrate(console, warnings, ending, seconds=seconds, plain=plain)
+        agrees = await _demonstrate(console, warnings, ending, seconds=seconds, plain=plain)
+        code = 0 if agrees else DIFFERENT
         everything.cancel_scope.cancel()
-    return verdict
+    return code
 
 
 async def _demonstrate(
     console: Console, warnings: deque[str], ending: trio.Event, *, seconds: float | None, plain: bool
-) -> Verdict:
+) -> bool:
+    """Did every node hand out every peer, in time and at the end?"""
     stop, ended = trio.Event(), trio.Event()
     async with trio.open_nursery() as nodes:
         mesh = await start_mesh(nodes, stop)
@@ -91,7 +86,7 @@ async def _demonstrate(
             ended.set()
         console.print(summary(instruments.read(), verdict))
         stop.set()
-    return verdict
+    return verdict.agrees and not probe.delays().lost
 
 
 async def _print_lines(console: Console, instruments: Instruments, ended: trio.Event) -> None:

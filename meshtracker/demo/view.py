@@ -112,7 +112,7 @@ def _links(links: tuple[LinkFigures, ...]) -> Table:
     table.add_column("link (TLS)", style="bold", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("catch-up", ratio=1, no_wrap=True)
-    for header in ("to the hub", "from the hub", "lag"):
+    for header in ("to hub", "from hub", "lag"):
         table.add_column(header, justify="right", no_wrap=True)
     for link in links:
         table.add_row(
@@ -138,10 +138,11 @@ def _table() -> Table:
 
 def delay_text(delays: Delays) -> Text:
     """What was measured."""
-    if not delays.measured:
-        return Text("not measured", style="yellow")
-    text = Text(f"median {_ms(delays.median_seconds)}", style="bold green" if _is_good(delays) else "bold yellow")
-    text.append(f", 99 % within {_ms(delays.p99_seconds)} ({delays.measured:,} measured)", "not bold")
+    if delays.measured:
+        text = Text(f"median {_ms(delays.median_seconds)}", style="bold green" if _is_good(delays) else "bold yellow")
+        text.append(f", 99 % within {_ms(delays.p99_seconds)} ({delays.measured:,} measured)", "not bold default")
+    else:
+        text = Text("not measured yet", style="yellow")
     return text.append(f", {delays.lost} never came" if delays.lost else "", "bold red")
 
 

@@ -14,7 +14,7 @@ KEPT_FROM = 4
 
 def hub_of() -> Node:
     """Its own stream is at (1000, 6), with batches from 5 on still in the log."""
-    hub = node("hub", forwards=True, mesh={"max_log_bytes": 450})
+    hub = node("hub", forwards=True, mesh={"max_log_bytes": 500})
     for client in range(6):
         announce(hub, client)
         hub.mesh.flush(NOW)

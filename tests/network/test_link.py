@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -211,13 +210,12 @@ async def test_a_leaf_with_the_name_of_the_hub(log: Log) -> None:
 
 async def test_a_name_that_a_live_node_has(log: Log) -> None:
     older, newer = place("twin"), place("twin")
-    async with listening(place("hub", forwards=True)) as hub:
-        async with dialing(newer, hub.port):
-            await until(lambda: is_synced(newer))
-            async with dialing(older, hub.port):
-                await until(lambda: any("another live node named 'twin'" in link.reason for link in older.links()))
-                await until(lambda: any("another live node named 'twin'" in str(entry["event"]) for entry in log))
-            assert is_synced(newer)
+    async with listening(place("hub", forwards=True)) as hub, dialing(newer, hub.port):
+        await until(lambda: is_synced(newer))
+        async with dialing(older, hub.port):
+            await until(lambda: any("another live node named 'twin'" in link.reason for link in older.links()))
+            await until(lambda: any("another live node named 'twin'" in str(entry["event"]) for entry in log))
+        assert is_synced(newer)
 
 
 async def test_tls_on_one_side_only(log: Log) -> None:
@@ -343,7 +341,3 @@ async def test_half_open_connections_are_bounded() -> None:
         finally:
             for connection in idle:
                 connection.close()
-
-
-def test_contexts_refuse_old_tls() -> None:
-    assert SECURITY[0].minimum_version == tls.client_context(None).minimum_version == ssl.TLSVersion.TLSv1_3

@@ -1,0 +1,104 @@
+"""What of a machine can be wrong is said before anything starts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from meshtracker.app import build
+from meshtracker.errors import StartError
+from meshtracker.network.tls import make_certificate, own_certificate
+from meshtracker.settings import RemoteAddress, Settings, default
+
+TODAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def with_tracker(**values: Any) -> Settings:
+    """Default settings but for some of [tracker]."""
+    return attrs.evolve(default(), tracker=attrs.evolve(default().tracker, **values))
+
+
+def with_link(**values: Any) -> Settings:
+    """Default settings but for some of [link]."""
+    return attrs.evolve(default(), link=attrs.evolve(default().link, **values))
+
+
+def with_state(state_dir: Path | None) -> Settings:
+    """Default settings with a place for files."""
+    return attrs.evolve(default(), node=attrs.evolve(default().node, state_dir=state_dir))
+
+
+def test_a_name_is_made_of_the_host_name() -> None:
+    name = build.node_name(default())
+    assert name
+    assert all(c.isalnum() or c in "._-" for c in name)
+    assert build.node_name(attrs.evolve(default(), node=attrs.evolve(default().node, name="leaf-a"))) == "leaf-a"
+
+
+def test_the_state_directory_is_made(tmp_path: Path) -> None:
+    assert build.prepare_state_dir(with_state(None)) is None
+    wanted = tmp_path / "a" / "b"
+    assert build.prepare_state_dir(with_state(wanted)) == wanted
+    assert list(wanted.iterdir()) == []
+
+
+def test_a_state_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartError, match=r"node\.state_dir .*file/below: Not a directory"):
+        build.prepare_state_dir(with_state(tmp_path / "file" / "below"))
+
+
+def test_the_access_list_is_read(tmp_path: Path) -> None:
+    listed = tmp_path / "torrents"
+    listed.write_text("# ours\n" + "ab" * 20 + "\n")
+    access = build.read_access(with_tracker(access="allow", access_file=listed))
+    assert access.allows(b"\xab" * 20)
+    assert not access.allows(b"\xac" * 20)
+    assert build.read_access(default()).allows(b"\xac" * 20)
+
+
+def test_a_bad_line_of_the_access_list_is_named(tmp_path: Path) -> None:
+    listed = tmp_path / "torrents"
+    listed.write_text("ab" * 20 + "\nnonsense\n")
+    with pytest.raises(StartError, match=r"tracker\.access_file .*torrents: line 2"):
+        build.read_access(with_tracker(access="deny", access_file=listed))
+    with pytest.raises(StartError, match=r"tracker\.access_file .*No such file"):
+        build.read_access(with_tracker(access="deny", access_file=tmp_path / "missing"))
+
+
+async def test_an_incarnation_is_newer_though_the_clock_was_set_back() -> None:
+    later = 99_999_999_999_999
+    node = build.build_node(default(), access=build.read_access(default()), after_incarnation=later)
+    assert node.incarnation == later + 1
+
+
+async def test_a_node_of_its_own_keeps_no_log() -> None:
+    node = build.build_node(default(), access=build.read_access(default()), after_incarnation=0)
+    node.mesh.flush(1.0)
+    assert node.mesh.logs.statistics(1.0).bytes == 0
+
+
+def test_tls_off_makes_no_contexts() -> None:
+    assert build.link_tls(with_link(tls="off")) == build.LinkTls(None, None)
+    assert build.link_tls(default()) == build.LinkTls(None, None)
+
+
+def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    listen = (default().http.listen[0],)
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    with pytest.raises(StartError, match=r"link\.certificate_file .*empty\.pem"):
+        build.link_tls(with_link(listen=listen, certificate_file=empty, key_file=empty))
+    with pytest.raises(StartError, match=r"link\.ca_file .*missing\.pem"):
+        build.link_tls(with_link(hubs=(RemoteAddress.parse("hub:1"),), ca_file=tmp_path / "missing.pem"))
+
+
+def test_a_certificate_of_the_operator_is_taken(tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path, "hub", TODAY)
+    made = build.link_tls(with_link(listen=(default().http.listen[0],), certificate_file=certificate, key_file=key))
+    assert made.listener is not None
+    assert make_certificate("hub", TODAY)[0] != certificate.read_bytes()

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+import meshtracker
+from meshtracker.admin.api import make_app
+from meshtracker.admin.server import addresses, listen_tcp, listen_unix, serve
+from meshtracker.cli import main
+from meshtracker.errors import StartError
+from meshtracker.settings import Settings, load
+from tests.admin.support import make_status
+
+TOKEN = "correct horse battery staple"
+
+
+@attrs.frozen
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """Runs the command line in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Said:
+        try:
+            code = main(arguments)
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        captured = self._capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    async def in_thread(self, *arguments: str) -> Said:
+        return await trio.to_thread.run_sync(partial(self, *arguments))
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    for name in ("NODE__NAME", "ADMIN__LISTEN", "ADMIN__TOKEN"):
+        monkeypatch.delenv(f"MESHTRACKER__{name}", raising=False)
+    return Command(capsys)
+
+
+def write_config(directory: Path, text: str) -> str:
+    path = directory / "node.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def replace_module(monkeypatch: pytest.MonkeyPatch, name: str, **attributes: Any) -> None:
+    module = types.ModuleType(name)
+    vars(module).update(attributes)
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+# ---------------------------------------------------------------- help
+
+
+def test_version(command: Command) -> None:
+    assert command("--version") == Said(0, f"{meshtracker.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["link", "status", "--help"], ["config", "--help"]]
+)
+def test_help(command: Command, arguments: Sequence[str]) -> None:
+    said = command(*arguments)
+    assert said.code == 0
+    assert said.out.startswith("Usage: meshtracker")
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["run"], ["config", "default", "bogus"], ["status", "--bogus"]])
+def test_a_command_line_that_is_none(command: Command, arguments: Sequence[str]) -> None:
+    said = command(*arguments)
+    assert said.code == 2
+    assert "Traceback" not in said.out + said.err
+
+
+def test_what_is_heavy_is_not_imported_before_it_is_needed() -> None:
+    code = "import sys, meshtracker.cli; print(*{'trio', 'hypercorn', 'starlette', 'cryptography'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+# ---------------------------------------------------------------- configuration
+
+
+@pytest.mark.parametrize("kind", ["standalone", "hub", "leaf"])
+def test_default_configurations(command: Command, kind: str) -> None:
+    said = command("config", "default", kind)
+    assert (said.code, said.err) == (0, "")
+    assert "[tracker]" in said.out
+
+
+def test_a_default_configuration_passes_the_check(command: Command, tmp_path: Path) -> None:
+    path = write_config(tmp_path, command("config", "default").out)
+    assert command("config", "check", "-c", path) == Said(0, f"{path}: ok\n", "")
+
+
+def test_a_wrong_configuration_is_told_line_by_line(command: Command, tmp_path: Path) -> None:
+    path = write_config(tmp_path, "[tracker]\nnumwant_max = -1\nbogus = 1\n")
+    for arguments in (["config", "check"], ["config", "show"], ["run"], ["status"], ["link", "status"]):
+        said = command(*arguments, "-c", path)
+        assert (said.code, said.out) == (2, "")
+        assert f"{path}: tracker.numwant_max: must be" in said.err
+        assert f"{path}: tracker.bogus: is no setting" in said.err
+
+
+def test_show_masks_secrets_and_says_who_set_what(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_config(tmp_path, f'[admin]\ntoken = "{TOKEN}"\n')
+    monkeypatch.setenv("MESHTRACKER__NODE__NAME", "somebody")
+    said = command("config", "show", "-c", path)
+    assert said.code == 0
+    assert TOKEN not in said.out
+    assert 'name = "somebody"  # from environment variable MESHTRACKER__NODE__NAME' in said.out
+
+
+# ---------------------------------------------------------------- run, demo, password
+
+
+def test_run_runs_the_node(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Settings] = []
+    replace_module(monkeypatch, "meshtracker.app", run=ran.append)
+    path = write_config(tmp_path, '[node]\nname = "somebody"\n')
+    assert command("run", "-c", path) == Said(0, "", "")
+    assert ran == [load(Path(path), {})]
+
+
+def test_a_node_that_cannot_start_says_why_in_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(settings: Settings) -> None:
+        raise StartError("udp.listen 127.0.0.1:6969: address already in use")
+
+    replace_module(monkeypatch, "meshtracker.app", run=run)
+    said = command("run", "-c", write_config(tmp_path, ""))
+    assert said == Said(1, "", "meshtracker: udp.listen 127.0.0.1:6969: address already in use\n")
+
+
+def test_a_crash_is_not_hidden(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(settings: Settings) -> None:
+        raise RuntimeError("a fault")
+
+    replace_module(monkeypatch, "meshtracker.app", run=run)
+    with pytest.raises(RuntimeError, match="a fault"):
+        command("run", "-c", write_config(tmp_path, ""))
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_demo_says_how_it_went(command: Command, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    asked: list[tuple[float | None, bool]] = []
+
+    def run_demo(*, seconds: float | None, plain: bool) -> int:
+        asked.append((seconds, plain))
+        return code
+
+    replace_module(monkeypatch, "meshtracker.demo", main=run_demo)
+    assert command("demo").code == code
+    assert command("demo", "--seconds", "2.5", "--plain").code == code
+    assert asked == [(None, False), (2.5, True)]
+
+
+def test_password(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "mesh-password"
+    assert command("password", str(path)) == Said(0, f"{path}: a new password\n", "")
+    written = path.read_text()
+    assert command("password", str(path)) == Said(0, f"{path}: has one already, left as it is\n", "")
+    assert path.read_text() == written
+    said = command("password", str(path / "below-a-file"))
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith(f"meshtracker: {path}/below-a-file: ")
+
+
+# ---------------------------------------------------------------- status
+
+
+async def test_status_of_a_running_node(command: Command, tmp_path: Path) -> None:
+    listeners = [listen_tcp("127.0.0.1", 0), listen_unix(str(tmp_path / "admin.sock"))]
+    by_tcp, by_unix = addresses(listeners)
+    # Where it listens is not where it is found.
+    listen = by_tcp.removeprefix("http://").replace("127.0.0.1", "0.0.0.0")  # noqa: S104 - nothing listens there
+    config = write_config(tmp_path, f'[admin]\nlisten = ["{listen}"]\ntoken = "{TOKEN}"\n')
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, make_app(make_status, token=TOKEN), listeners)
+
+        said = await command.in_thread("status", "-c", config, "--json")
+        assert (said.code, said.err) == (0, "")
+        assert json.loads(said.out)["node"]["name"] == "leaf"
+        said = await command.in_thread("status", "-c", config, "--admin", by_unix)
+        assert said.out.startswith("leaf  leaf  ")
+        assert "synced" in said.out
+        said = await command.in_thread("link", "status", "-c", config)
+        assert "hub: full (new node)" in said.out
+        said = await command.in_thread("link", "status", "-c", config, "--json")
+        assert json.loads(said.out)[0]["peer"] == "hub"
+        said = await command.in_thread("status", "--admin", by_tcp)
+        assert (said.code, said.out) == (3, "")
+        assert said.err == (
+            f"meshtracker: the node at {by_tcp} refuses (401):"
+            " the token of this node (admin.token) is missing or wrong\n"
+        )
+        nursery.cancel_scope.cancel()
+
+
+def test_status_of_a_node_that_does_not_run(command: Command, tmp_path: Path) -> None:
+    with listen_tcp("::1", 0) as listener:
+        port = listener.getsockname()[1]
+    config = write_config(tmp_path, f'[admin]\nlisten = ["[::]:{port}"]\ntoken = "{TOKEN}"\n')
+    expected = Said(3, "", f"meshtracker: no node answers at http://[::1]:{port}: Connection refused\n")
+    assert command("status", "-c", config) == expected
+    assert command("link", "status", "-c", config) == expected
+
+
+@pytest.mark.parametrize(
+    ("listen", "problem"),
+    [
+        ("[]", "admin.listen is empty: this node has no admin API"),
+        ('["127.0.0.1:0"]', "admin.listen leaves the port to the system"),
+        ('["unix:/nonexistent/admin.sock"]', "no node answers at unix:/nonexistent/admin.sock: No such file"),
+    ],
+)
+def test_where_a_node_cannot_be_found(command: Command, tmp_path: Path, listen: str, problem: str) -> None:
+    said = command("status", "-c", write_config(tmp_path, f"[admin]\nlisten = {listen}\n"))
+    assert (said.code, said.out) == (3, "")
+    assert problem in said.err
