@@ -6,6 +6,7 @@ is asked every few milliseconds. So a figure holds everything a client would wai
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class Probe:
         self._mesh = mesh
         self._rng = rng
         self._seconds: list[float] = []
+        """In ascending order."""
         self._lost = 0
         self._probes = 0
 
@@ -68,7 +70,7 @@ class Probe:
 
     def delays(self) -> Delays:
         """What has been measured so far."""
-        ordered = sorted(self._seconds)
+        ordered = self._seconds
         return Delays(len(ordered), self._lost, percentile(ordered, 0.5), percentile(ordered, 0.99))
 
     async def _measure(self, entry: Tracker, others: Sequence[Tracker]) -> None:
@@ -97,7 +99,7 @@ class Probe:
                 self._lost += 1
                 return
             await trio.sleep(ASK_SECONDS)
-        self._seconds.append(trio.current_time() - started)
+        bisect.insort(self._seconds, trio.current_time() - started)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

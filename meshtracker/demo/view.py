@@ -149,7 +149,7 @@ def delay_text(delays: Delays) -> Text:
 def expectation_text(delays: Delays) -> Text:
     """What the median is to be measured against."""
     text = Text(
-        f"changes travel together every {_ms(FLUSH_INTERVAL_SECONDS)}, so a median ≤ {_ms(GOAL_SECONDS)} is right"
+        f"changes travel every {_ms(FLUSH_INTERVAL_SECONDS)}: a median ≤ {_ms(GOAL_SECONDS)} is right"
     )
     if delays.measured:
         text.append(" ✔" if _is_good(delays) else " ✘", "green" if _is_good(delays) else "yellow")

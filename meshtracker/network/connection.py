@@ -73,8 +73,13 @@ class LinkConnection:
             if self._refusal:
                 self.session.close(self._refusal, trio.current_time())
             await self._exchange(stream)
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self.session.end_of_stream(trio.current_time(), why=f"connection lost: {plain_error(error)}")
+        except OSError as error:
+            # It was gone before it was set up.
+            self._lost(error)
+        except Exception as error:
+            # A fault of this program that one link brings out: it must not take the tracker down with it.
+            log.exception("link crashed", address=self.session.peer_address)
+            self.session.end_of_stream(trio.current_time(), why=f"a fault of this node: {plain_error(error)}")
         finally:
             self._log_notices()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS_SECONDS):
@@ -120,7 +125,7 @@ class LinkConnection:
             try:
                 data = await stream.receive_some(_READ_BYTES)
             except trio.BrokenResourceError as error:
-                self.session.end_of_stream(trio.current_time(), why=f"connection lost: {plain_error(error)}")
+                self._lost(error)
                 break
             if data:
                 self.session.receive_data(bytes(data), trio.current_time())
@@ -136,13 +141,20 @@ class LinkConnection:
             self._woken = trio.Event()
             data = self._gather()
             if data:
-                await stream.send_all(data)
+                try:
+                    await stream.send_all(data)
+                except trio.BrokenResourceError as error:
+                    self._lost(error)
+                    return
             elif self.session.state is State.CLOSED:
                 return
             elif self._last_words:
                 self.session.close(self._last_words, trio.current_time())
             else:
                 await self._woken.wait()
+
+    def _lost(self, error: Exception) -> None:
+        self.session.end_of_stream(trio.current_time(), why=f"connection lost: {plain_error(error)}")
 
     def _gather(self) -> bytes:
         """Frames for one write."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 import attrs
+import structlog
 import trio
 
 from meshtracker.frontends.http import HttpFrontend
@@ -21,8 +22,10 @@ from meshtracker.frontends.http_connection import HttpConnection, HttpLimits
 from meshtracker.network.addresses import bound_address, listening_socket
 from meshtracker.wire.compact import packed_address
 
-RECEIVE_BYTES = 16_384
-"""Read at once from one connection: a whole request in nearly every case."""
+log = structlog.get_logger()
+
+RECEIVE_BYTES = 4096
+"""Read at once from one connection: a whole request, but not so many pipelined ones that others would have to wait."""
 SWEEP_SECONDS = 1.0
 """Deadlines are looked at this often; so long, too, no connection is accepted after the system had no room for one."""
 EVICTED_SHARE = 100
@@ -181,6 +184,7 @@ class HttpService:
                 return
             except OSError as error:
                 if error.errno in _NO_ROOM:
+                    log.warning("HTTP connections wait to be accepted", reason=error.strerror)
                     self._stop_accepting()
                     return
                 # The others are news about this one connection, which is gone (accept(2)).

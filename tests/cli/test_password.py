@@ -60,8 +60,8 @@ def test_nothing_else_is_left_behind(tmp_path: Path) -> None:
 
 def test_where_it_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(StartError, match="/a: is a directory$"):
+    with pytest.raises(StartError, match=r"/a: is a directory$"):
         write_password(tmp_path / "a")
     (tmp_path / "b").touch()
-    with pytest.raises(StartError, match="/b/c: file exists$"):
+    with pytest.raises(StartError, match=r"/b/c: file exists$"):
         write_password(tmp_path / "b" / "c")

@@ -46,6 +46,7 @@ def test_ended_links_say_why() -> None:
 
 
 def test_what_another_node_says_is_no_markup() -> None:
+    assert "hub: full ([red]new node[/red])" in printed(attrs.evolve(LINK, resync="hub: full ([red]new node[/red])"))[2]
     lines = printed(attrs.evolve(LINK, warnings=("[bold]loud[/bold]",)), attrs.evolve(ENDED, reason="[/nothing]"))
     assert lines[-2].endswith("[bold]loud[/bold]")
     assert lines[-1].endswith("[/nothing]")

@@ -90,7 +90,7 @@ def test_bars(own: int, linked: int, expected: str) -> None:
 )
 def test_the_delay_is_held_against_the_flush_interval(delays: Delays, measured: str, mark: str) -> None:
     assert str(delay_text(delays)) == measured
-    assert str(expectation_text(delays)) == f"changes travel together every 100 ms, so a median ≤ 150 ms is right{mark}"
+    assert str(expectation_text(delays)) == f"changes travel every 100 ms: a median ≤ 150 ms is right{mark}"
 
 
 def test_one_line() -> None:

@@ -255,16 +255,23 @@ async def test_a_client_that_does_not_read_is_dropped(mock_clock: trio.testing.M
 async def test_requests_are_not_read_while_responses_are_not() -> None:
     """A client that only sends is held up by its own connection, and costs no memory."""
     service = make_service()
-    async with running(service) as address, await trio.open_tcp_stream(*address) as stream:
-        sent = 0
-        with trio.move_on_after(1.0):
-            while True:
-                await stream.send_all(HEALTH * 1000)
-                sent += 1000
-        assert 1000 * sent < 1 << 30
+
+    async def send_for_ever(stream: trio.SocketStream) -> None:
+        while True:
+            await stream.send_all(HEALTH * 1000)
+
+    async with (
+        running(service) as address,
+        await trio.open_tcp_stream(*address) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(send_for_ever, stream)
+        await settled()  # the client waits for room to send
         [client] = service._clients.values()
+        assert client.unsent
         assert len(client.unsent) + len(client.connection._buffer) < 100_000
         assert await announce(address) == 1
+        nursery.cancel_scope.cancel()
 
 
 # ---------------------------------------------------------------- broken clients
@@ -274,8 +281,8 @@ async def test_a_refused_client_can_read_why_while_it_still_sends() -> None:
     service = make_service()
     async with running(service) as address, await trio.open_tcp_stream(*address) as stream:
         await stream.send_all(request(b"/announce", b"Content-Length: 1000000"))
-        for _ in range(100):
-            await stream.send_all(bytes(10_000))
+        for _ in range(20):
+            await stream.send_all(bytes(50_000))
             await settled()
         response = parse_response(await receive_all(stream), ended=True)
         assert response is not None

@@ -1,0 +1,349 @@
+"""What an announce does, to the answer, to the swarm and to the mesh."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import pytest
+
+from meshtracker.errors import ClientError
+from meshtracker.model import SCRAPE_UNKNOWN, AnnounceAnswer, Event, PeerState, ScrapeAnswer
+from meshtracker.node.node import Node
+from meshtracker.node.policy import TrackerPolicy
+from meshtracker.swarm.access import Access
+from tests.mouth_to_mouth import LOCALHOST, LOCALHOST6, NOW, announce, node, rows, settle, synced
+
+TORRENT = bytes(20)
+
+
+def changes(owner: Node) -> int:
+    return owner.statistics(NOW).tracker.changes
+
+
+def counts(owner: Node) -> tuple[int, int, int, int]:
+    [answer] = owner.scrape([TORRENT])
+    return answer.complete, answer.incomplete, answer.downloaded, answer.downloaders
+
+
+def peers(answer: AnnounceAnswer) -> set[int]:
+    """Ports of the IPv4 peers."""
+    return {int.from_bytes(answer.peers[at + 4 : at + 6], "big") for at in range(0, len(answer.peers), 6)}
+
+
+def test_a_client_gets_the_others() -> None:
+    tracker = node("n")
+    for client in range(5):
+        answer = announce(tracker, client, left=client % 2)
+        assert peers(answer) == {1000 + other for other in range(client) if client % 2 or other % 2}
+    assert (answer.complete, answer.incomplete) == (3, 2)
+
+
+def test_the_swarm_has_changed_before_the_answer() -> None:
+    answer = announce(node("n"), 1, left=0)
+    assert (answer.complete, answer.incomplete, answer.peers) == (1, 0, b"")
+
+
+@pytest.mark.parametrize(
+    ("fields", "counted"),
+    [
+        ({"left": 0}, (1, 0, 0, 0)),
+        ({"left": 5}, (0, 1, 0, 1)),
+        ({}, (0, 1, 0, 1)),
+        ({"left": -1}, (0, 1, 0, 1)),
+        ({"left": 5, "event": Event.PAUSED}, (0, 1, 0, 0)),
+        ({"left": 0, "event": Event.PAUSED}, (1, 0, 0, 0)),
+        ({"left": 0, "event": Event.COMPLETED}, (1, 0, 1, 0)),
+        ({"event": Event.STOPPED}, (0, 0, 0, 0)),
+        ({"port": 0}, (0, 0, 0, 0)),
+    ],
+)
+def test_what_a_client_counts_as(fields: dict[str, Any], counted: tuple[int, ...]) -> None:
+    tracker = node("n")
+    announce(tracker, 1, **fields)
+    assert counts(tracker) == counted
+
+
+@pytest.mark.parametrize(
+    ("after_seconds", "fields", "relayed"),
+    [
+        (0, {}, 0),
+        (899, {}, 0),
+        (901, {}, 1),
+        (1, {"left": 0}, 1),
+        (1, {"event": Event.PAUSED}, 1),
+        (1, {"port": 9}, 1),
+        (1, {"event": Event.STOPPED}, 1),
+        (1, {"event": Event.STARTED}, 0),
+        (1, {"numwant": 3}, 0),
+    ],
+)
+def test_a_plain_announce_is_relayed_once_in_half_an_interval(
+    after_seconds: float, fields: dict[str, Any], relayed: int
+) -> None:
+    tracker = node("n")
+    announce(tracker, 1)
+    announce(tracker, 1, NOW + after_seconds, **fields)
+    assert changes(tracker) == 1 + relayed
+
+
+def test_a_client_that_changes_its_address_is_the_same_client() -> None:
+    tracker = node("n")
+    announce(tracker, 1)
+    announce(tracker, 1, NOW + 1, address=b"\x7f\0\0\2", port=77)
+    assert counts(tracker)[1] == 1
+    assert peers(announce(tracker, 2)) == {77}
+
+
+def test_another_key_is_another_client() -> None:
+    tracker = node("n")
+    announce(tracker, 1)
+    announce(tracker, 1, key=5, port=77)
+    announce(tracker, 1, key=5, event=Event.STOPPED, port=77)
+    assert peers(announce(tracker, 2)) == {1001}
+
+
+def test_a_client_without_a_key_is_known_by_its_address() -> None:
+    tracker = node("n")
+    announce(tracker, 1, key=0)
+    announce(tracker, 1, NOW + 1, key=0, port=55)
+    assert counts(tracker)[1] == 1
+    announce(tracker, 1, key=0, address=b"\x7f\0\0\2", event=Event.STOPPED)
+    assert counts(tracker)[1] == 1
+    announce(tracker, 1, key=0, event=Event.STOPPED)
+    assert counts(tracker)[1] == 0
+
+
+def test_nobody_else_can_move_or_remove_a_client_without_a_key() -> None:
+    tracker = node("n")
+    announce(tracker, 1, key=0)
+    for key in (zlib.crc32(LOCALHOST), zlib.crc32(LOCALHOST) | 1 << 31, zlib.crc32(LOCALHOST) & ~(1 << 31)):
+        announce(tracker, 1, key=key, address=b"\x7f\0\0\2", port=66)
+        announce(tracker, 1, key=key, address=b"\x7f\0\0\2", port=66, event=Event.STOPPED)
+    assert peers(announce(tracker, 2)) == {1001}
+
+
+@pytest.mark.parametrize("key", [1, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF])
+def test_every_key_works(key: int) -> None:
+    tracker = node("n")
+    announce(tracker, 1, key=key)
+    announce(tracker, 1, key=key, port=66)
+    assert counts(tracker)[1] == 1
+    announce(tracker, 1, key=key, event=Event.STOPPED)
+    assert counts(tracker)[1] == 0
+
+
+def test_the_ghost_of_a_restarted_client_goes_everywhere() -> None:
+    tracker, hub, other = node("n"), node("hub", forwards=True), node("other")
+    links = [synced(tracker, hub), synced(other, hub)]
+    announce(tracker, 1)
+    tracker.mesh.flush(NOW)
+    settle(*links)
+    # It announces to the other tracker this time.
+    announce(other, 2, NOW + 1, port=1001)
+    other.mesh.flush(NOW + 1)
+    settle(*links, now=NOW + 1)
+    assert rows(tracker) == rows(hub) == rows(other)
+    assert {owner.registry.peers for owner in (tracker, hub, other)} == {1}
+    assert {owner.registry.tombstones for owner in (tracker, hub, other)} == {1}
+    assert peers(announce(tracker, 3)) == {1001}
+
+
+def test_stop_removes_the_client_in_both_families() -> None:
+    tracker = node("n")
+    announce(tracker, 1)
+    announce(tracker, 1, address=LOCALHOST6)
+    assert counts(tracker)[1] == 1
+    announce(tracker, 1, NOW + 1, event=Event.STOPPED)
+    assert counts(tracker)[1] == 0
+    assert sorted(row[2] for row in rows(tracker).values()) == [PeerState.REMOVED, PeerState.REMOVED]
+
+
+def test_stop_is_always_a_success_and_makes_nothing() -> None:
+    tracker = node("n")
+    answer = announce(tracker, 1, event=Event.STOPPED)
+    assert (answer.peers, answer.complete) == (b"", 0)
+    assert not tracker.registry.swarms
+    announce(tracker, 1)
+    announce(tracker, 2)
+    for _ in range(3):
+        assert announce(tracker, 1, event=Event.STOPPED, port=0, numwant=50).peers == b""
+    assert changes(tracker) == 3
+    announce(tracker, 1, NOW + 1)
+    assert counts(tracker)[1] == 2
+
+
+def test_a_client_without_a_port_gets_peers_and_is_not_handed_out() -> None:
+    tracker = node("n")
+    announce(tracker, 1)
+    assert peers(announce(tracker, 2, port=0)) == {1001}
+    assert peers(announce(tracker, 3)) == {1001}
+    announce(tracker, 4, torrent=9, port=0)
+    assert len(tracker.registry.swarms) == 1
+
+
+def test_a_download_is_counted_once() -> None:
+    tracker = node("n")
+    announce(tracker, 1)
+    for later in (1, 2, 2000):
+        answer = announce(tracker, 1, NOW + later, left=0, event=Event.COMPLETED)
+        assert answer.downloaded == 1
+    announce(tracker, 2, left=0, event=Event.COMPLETED)
+    assert counts(tracker)[2] == 2
+
+
+def test_downloads_add_up_over_the_mesh() -> None:
+    one, hub, two = node("one"), node("hub", forwards=True), node("two")
+    links = [synced(one, hub), synced(two, hub)]
+    for owner, clients in ((one, (1, 2)), (two, (3,)), (hub, (4,))):
+        for client in clients:
+            announce(owner, client, left=0, event=Event.COMPLETED)
+        owner.mesh.flush(NOW)
+    settle(*links)
+    assert [counts(owner)[2] for owner in (one, hub, two)] == [4, 4, 4]
+    third = node("three")
+    synced(third, hub)
+    assert counts(third)[2] == 4
+
+
+@pytest.mark.parametrize(
+    ("numwant", "given"), [(-1, 10), (-5, 10), (0, 0), (1, 1), (10, 10), (15, 15), (20, 20), (21, 20), (10**9, 20)]
+)
+def test_numwant(numwant: int, given: int) -> None:
+    tracker = node("n", tracker=TrackerPolicy(numwant_default=10, numwant_max=20))
+    for client in range(100, 140):
+        announce(tracker, client)
+    answer = announce(tracker, 1, numwant=numwant, with_peer_ids=True)
+    assert len(answer.peers) == 6 * given
+    assert len(answer.peer_ids) == given
+
+
+def test_families() -> None:
+    tracker = node("n")
+    announce(tracker, 1)
+    announce(tracker, 2, address=LOCALHOST6)
+    answer = announce(tracker, 3)
+    assert (len(answer.peers), len(answer.peers6)) == (6, 0)
+    answer = announce(tracker, 4, address=LOCALHOST6)
+    assert (len(answer.peers), len(answer.peers6)) == (0, 18)
+    answer = announce(tracker, 5, both_families=True, with_peer_ids=True)
+    assert (len(answer.peers), len(answer.peers6)) == (12, 36)
+    assert set(answer.peer_ids) == {b"-MT0001-%012d" % client for client in (1, 3)}
+    assert set(answer.peer_ids6) == {b"-MT0001-%012d" % client for client in (2, 4)}
+
+
+def test_a_client_in_both_families_never_gets_itself() -> None:
+    tracker = node("n")
+    announce(tracker, 1)
+    announce(tracker, 1, address=LOCALHOST6)
+    for address in (LOCALHOST, LOCALHOST6):
+        answer = announce(tracker, 1, address=address, both_families=True)
+        assert (answer.peers, answer.peers6) == (b"", b"")
+
+
+def test_peer_ids_are_in_the_order_of_the_peers() -> None:
+    tracker = node("n")
+    for client in range(100):
+        announce(tracker, client, left=client % 3)
+    answer = announce(tracker, 500, numwant=30, with_peer_ids=True)
+    ports = [int.from_bytes(answer.peers[at + 4 : at + 6], "big") for at in range(0, len(answer.peers), 6)]
+    assert [b"-MT0001-%012d" % (port - 1000) for port in ports] == list(answer.peer_ids)
+
+
+def test_intervals_are_spread() -> None:
+    policy = TrackerPolicy(announce_interval_seconds=1000, min_interval_seconds=300, announce_jitter_seconds=3)
+    tracker = node("n", tracker=policy)
+    answers = [announce(tracker, client) for client in range(200)]
+    assert {answer.interval_seconds for answer in answers} == {1000, 1001, 1002, 1003}
+    assert {answer.min_interval_seconds for answer in answers} == {300}
+
+
+def test_what_is_not_served() -> None:
+    tracker = node("n", access=Access("allow", frozenset({TORRENT})))
+    announce(tracker, 1)
+    with pytest.raises(ClientError, match="not registered with this tracker"):
+        announce(tracker, 1, torrent=1)
+    assert list(tracker.registry.swarms) == [TORRENT]
+    assert tracker.statistics(NOW).tracker.refused == 1
+    assert tracker.scrape([bytes([1]) * 20]) == [SCRAPE_UNKNOWN]
+    hub = node("hub", forwards=True, access=Access("deny", frozenset({TORRENT})))
+    synced(tracker, hub)
+    assert len(hub.registry.swarms) == 1
+    assert hub.scrape([TORRENT]) == [SCRAPE_UNKNOWN]
+    assert list(hub.scrape_all()) == []
+
+
+@pytest.mark.parametrize("bounds", [{"max_peers": 3}, {"max_peers_per_swarm": 3}])
+def test_a_full_tracker_still_answers(bounds: dict[str, int]) -> None:
+    tracker = node("n", **bounds)
+    for client in range(10):
+        answer = announce(tracker, client)
+    assert len(answer.peers) == 18
+    assert tracker.registry.statistics().refused_full == 7
+    assert changes(tracker) == 3
+    announce(tracker, 1, NOW + 1, left=0)
+    assert counts(tracker) == (1, 2, 0, 2)
+
+
+def test_a_full_tracker_makes_no_swarms() -> None:
+    tracker = node("n", max_peers=2)
+    for torrent in range(1000):
+        announce(tracker, 1, torrent=torrent)
+    assert len(tracker.registry.swarms) == 2
+
+
+def test_scrape_answers_in_the_order_asked() -> None:
+    tracker = node("n")
+    announce(tracker, 1, left=0)
+    other, unknown = (1).to_bytes(20, "big"), (2).to_bytes(20, "big")
+    announce(tracker, 1, torrent=1)
+    seeded, leeched = ScrapeAnswer(1, 0, 0, 0), ScrapeAnswer(0, 1, 0, 1)
+    assert tracker.scrape([other, unknown, TORRENT, other]) == [leeched, SCRAPE_UNKNOWN, seeded, leeched]
+    assert dict(tracker.scrape_all()) == {TORRENT: seeded, other: leeched}
+
+
+def test_scraping_all_while_swarms_go() -> None:
+    tracker = node("n")
+    for torrent in range(5):
+        announce(tracker, 1, torrent=torrent)
+    walk = tracker.scrape_all()
+    next(walk)
+    tracker.registry.swarms.clear()
+    assert list(walk) == []
+
+
+def test_clients_that_stay_away_are_let_go() -> None:
+    tracker = node("n", tracker=TrackerPolicy(peer_ttl_seconds=100))
+    announce(tracker, 1)
+    announce(tracker, 2, NOW + 50)
+    for _ in range(4):
+        tracker.expire(NOW + 100.5)
+    assert peers(announce(tracker, 3, NOW + 101)) == {1002}
+
+
+def test_the_work_of_an_announce_does_not_grow_with_the_swarm() -> None:
+    """Counted in calls of Python functions, which no slow machine disturbs."""
+    import sys
+
+    tracker = node("n")
+
+    def calls(client: int) -> int:
+        count = 0
+
+        def profile(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        sys.setprofile(profile)
+        try:
+            announce(tracker, client, left=client % 2)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    for client in range(200):
+        announce(tracker, client)
+    small = max(calls(1000 + client) for client in range(20))
+    for client in range(2000, 12_000):
+        announce(tracker, client)
+    assert max(calls(20_000 + client) for client in range(20)) <= small + 5
