@@ -44,15 +44,15 @@ def node(
 
 def announce(target: Node, client: int, now: float = NOW, *, torrent: int = 0, **fields: Any) -> AnnounceAnswer:
     """Client number ``client`` announces from its own port, with a key of its own."""
-    fields = {
+    defaults: dict[str, Any] = {
         "info_hash": torrent.to_bytes(20, "big"),
         "peer_id": b"-MT0001-%012d" % client,
         "key": 100 + client,
         "address": LOCALHOST,
         "port": 1000 + client,
         "left": 1,
-    } | fields
-    return target.announce(AnnounceRequest(**fields), now)
+    }
+    return target.announce(AnnounceRequest(**defaults | fields), now)
 
 
 def session(
@@ -127,8 +127,8 @@ class Link:
 def settle(*links: Link, now: float = NOW, most_steps: int = 20_000) -> None:
     """Let all links talk until they have nothing more to say."""
     for _ in range(most_steps):
-        # Every link has its turn, so no short-circuit.
-        if not any([link.step(now) for link in links]):
+        moved = [link.step(now) for link in links]
+        if not any(moved):
             return
     raise AssertionError("the links never fall silent")
 

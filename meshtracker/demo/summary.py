@@ -47,7 +47,7 @@ def _outcome(verdict: Verdict, nodes: int) -> Text:
 def _rows(figures: Figures) -> Iterator[tuple[str, RenderableType]]:
     seconds = max(figures.elapsed_seconds, 1e-9)
     yield "trackers", f"a hub and {len(LEAVES)} leaves, linked over TLS, in {figures.elapsed_seconds:.0f} s"
-    yield "clients", f"{figures.clients} simulated: {events_text(figures)}"
+    yield "clients", f"{figures.clients}: {events_text(figures)}"
     yield "announces", f"{figures.announces:,} ({figures.announces / seconds:.0f} a second)"
     yield "updates relayed", f"{figures.relayed:,} ({figures.relayed / seconds:.0f} a second), counted on every link"
     if figures.relayed_batches:

@@ -81,7 +81,8 @@ def picture(figures: Figures, *, status: str, height: int) -> RenderableType:
 def _nodes(figures: Figures) -> Table:
     table = _table()
     table.add_column("tracker\n", style="bold")
-    table.add_column(Text.assemble("peers known\n", ("█", OWN), " own ", ("▒", LINKED), " link"), ratio=1)
+    legend = Text.assemble("peers known\n", ("█", OWN), " own ", ("▒", LINKED), " link")
+    table.add_column(legend, ratio=1, no_wrap=True, min_width=MIN_BAR_WIDTH)
     for header in (
         "own\nclients",
         "over\nlink",
@@ -148,9 +149,7 @@ def delay_text(delays: Delays) -> Text:
 
 def expectation_text(delays: Delays) -> Text:
     """What the median is to be measured against."""
-    text = Text(
-        f"changes travel every {_ms(FLUSH_INTERVAL_SECONDS)}: a median ≤ {_ms(GOAL_SECONDS)} is right"
-    )
+    text = Text(f"changes travel every {_ms(FLUSH_INTERVAL_SECONDS)}: a median ≤ {_ms(GOAL_SECONDS)} is right")
     if delays.measured:
         text.append(" ✔" if _is_good(delays) else " ✘", "green" if _is_good(delays) else "yellow")
     return text

@@ -33,7 +33,7 @@ def _join(mesh: DemoMesh, member: int, port: int) -> AnnounceRequest:
 
 async def _wait_for_peers(mesh: DemoMesh, peers: int) -> None:
     with trio.fail_after(5):
-        while {member.node.registry.peers for member in mesh.members} != {peers}:  # noqa: ASYNC110 - no events there
+        while {member.node.registry.peers for member in mesh.members} != {peers}:
             await trio.sleep(0.01)
 
 

@@ -40,7 +40,7 @@ async def test_delays_are_measured_and_nobody_is_left_behind(mesh: DemoMesh) -> 
     assert delays.lost == 0
     assert 0 < delays.median_seconds <= delays.p99_seconds < 5
     with trio.fail_after(5):
-        while any(member.node.registry.peers for member in mesh.members):  # noqa: ASYNC110 - a registry has no events
+        while any(member.node.registry.peers for member in mesh.members):
             await trio.sleep(0.01)
 
 

@@ -109,7 +109,9 @@ def test_a_listeners_own_words_are_no_proof() -> None:
 
 
 words = st.text(max_size=80) | st.lists(
-    st.builds("{}={}".format, st.sampled_from(["r", "s", "i", "c", "p", "v", "n", "m", "e", "a"]), st.text(max_size=20)),
+    st.builds(
+        "{}={}".format, st.sampled_from(["r", "s", "i", "c", "p", "v", "n", "m", "e", "a"]), st.text(max_size=20)
+    ),
     max_size=5,
 ).map(",".join)
 

@@ -136,7 +136,7 @@ class Story:
             self.forgotten += 1
 
     def may_forget(self, name: str) -> bool:
-        """Is what others know of the leaves' clients kept by the hub, or by the leaf itself if it is the hub that goes?"""
+        """Is what others know of a leaf's clients kept by the hub (or, if that one goes, by the leaf itself)?"""
         for leaf in LEAVES if name == "hub" else (name,):
             keeper = self.nodes[leaf if name == "hub" else "hub"]
             kept, counted = rows(keeper), completed(keeper)

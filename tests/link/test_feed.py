@@ -71,13 +71,11 @@ def test_streams_take_turns() -> None:
 def test_a_snapshot_comes_whole_and_then_what_came_since() -> None:
     hub = hub_with("a")
     feed = feed_of(hub, node("x"), {"hub": Position(1000, 0)})
-    assert not feed.burst_is_sent
+    before = feed.burst_is_sent
     first = feed.next_frame(NOW)
     assert first[2] == FrameType.SNAPSHOT
-    leaf = node("a", incarnation=1000)
-    leaf.mesh.resume({})
     assert said(feed) == [("SNAPSHOT_END", "a", 3)]
-    assert feed.burst_is_sent
+    assert (before, feed.burst_is_sent) == (False, True)
     assert feed.sent == {"a": "full (new node)"}
 
 

@@ -62,7 +62,9 @@ def test_a_restarted_stream_keeps_nothing_of_the_old_one() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("abc"), st.sampled_from(["append", "append", "append", "start"]), st.integers(0, 400)),
+        st.tuples(
+            st.sampled_from("abc"), st.sampled_from(["append", "append", "append", "start"]), st.integers(0, 400)
+        ),
         max_size=80,
     )
 )

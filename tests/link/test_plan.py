@@ -76,9 +76,7 @@ def test_a_hub_sends_all_streams_a_leaf_its_own() -> None:
         (Position(500, 9), Position(600, 1), True),
     ],
 )
-def test_a_nodes_own_stream_from_before_its_restart(
-    held: Position, previous: Position | None, brought: bool
-) -> None:
+def test_a_nodes_own_stream_from_before_its_restart(held: Position, previous: Position | None, brought: bool) -> None:
     hub, leaf = node("hub", forwards=True), node("leaf")
     hub.mesh.resume({"leaf": held})
     if previous is not None:

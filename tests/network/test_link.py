@@ -159,8 +159,10 @@ async def refused(
     """Let a leaf try until it is refused; the node goes on, and a good leaf gets its link afterwards."""
     async with listening(hub, secure=secure[0], **kinds):  # type: ignore[arg-type]  # passed on as they are
         async with dialing(leaf, hub.port, secure=secure[1]):
-            await until(lambda: any(link.reason for link in leaf.links()) and any(link.reason for link in hub.links()))
-        lines = [str(entry["event"]) for entry in log if entry["log_level"] == "warning"]
+            await until(
+                lambda: all(any(line.startswith(way) for line in warnings(log)) for way in ("link of", "link to"))
+            )
+        lines = warnings(log)
         hub_reason = next(link.reason for link in hub.links() if link.reason)
         leaf_reason = next(link.reason for link in leaf.links() if link.reason)
         if "networks" not in kinds and secure[0]:
@@ -174,6 +176,11 @@ async def refused(
         assert PASSWORD not in line
         assert "\n" not in line
     return Refusal(told_hub[0], told_leaf[0], hub_reason, leaf_reason)
+
+
+def warnings(log: Log) -> list[str]:
+    """What an operator reads at once."""
+    return [str(entry["event"]) for entry in log if entry["log_level"] == "warning"]
 
 
 @pytest.fixture

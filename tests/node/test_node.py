@@ -274,7 +274,7 @@ def test_what_is_not_served() -> None:
 
 
 @pytest.mark.parametrize("bounds", [{"max_peers": 3}, {"max_peers_per_swarm": 3}])
-def test_a_full_tracker_still_answers(bounds: dict[str, int]) -> None:
+def test_a_full_tracker_still_answers(bounds: dict[str, Any]) -> None:
     tracker = node("n", **bounds)
     for client in range(10):
         answer = announce(tracker, client)

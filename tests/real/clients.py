@@ -17,8 +17,13 @@ from pathlib import Path
 
 import attrs
 import pytest
+import trio
 
-from tests.real.processes import running
+from tests.real.processes import free_port, running
+
+
+GOODBYE_SECONDS = 2.0
+"""Transmission looks at what it has to tell trackers now and then only."""
 
 
 @attrs.frozen(kw_only=True)
@@ -92,6 +97,7 @@ async def run_aria2(share: Share) -> AsyncIterator[None]:
 async def run_transmission(share: Share) -> AsyncIterator[None]:
     """transmission-daemon. It takes no loopback peer from a tracker: others must call it (see test_transfer)."""
     need("transmission-daemon")
+    need("transmission-remote")
     configuration = share.directory.with_suffix(".transmission")
     watched = configuration / "watched"
     watched.mkdir(parents=True)
@@ -108,9 +114,14 @@ async def run_transmission(share: Share) -> AsyncIterator[None]:
         "lpd-enabled": False,
         "utp-enabled": False,
         "port-forwarding-enabled": False,
-        "rpc-enabled": False,
+        "rpc-bind-address": "127.0.0.1",
+        "rpc-port": free_port("127.0.0.1"),
     }
     (configuration / "settings.json").write_text(json.dumps(settings))
     command = ["transmission-daemon", "--foreground", "--log-debug", "--config-dir", str(configuration)]
     async with running(command, log=share.log):
         yield
+        # Version 3 says "stopped" to an HTTP tracker when its torrent stops, but not any more when it ends itself.
+        remote = f"127.0.0.1:{settings['rpc-port']}"
+        await trio.run_process(["transmission-remote", remote, "--torrent", "all", "--stop"], capture_stdout=True)
+        await trio.sleep(GOODBYE_SECONDS)

@@ -39,7 +39,7 @@ def make_seed(node: Node, *, tmp_path: Path, host: str) -> Share:
     directory = tmp_path / "seeder"
     directory.mkdir()
     (directory / CONTENT_NAME).write_bytes(CONTENT.data)
-    # By HTTP, since libtorrent announces to a UDP tracker at most once a minute: it would miss those who must be called.
+    # By HTTP: libtorrent announces to a UDP tracker once a minute at most, and would miss those who must be called.
     return make_share(node, scheme="http", directory=directory, host=host)
 
 

@@ -29,9 +29,7 @@ def put(registry: Registry, swarm: int, client: int, stamp: int, state: PeerStat
 
 
 def stamps(registry: Registry) -> list[int]:
-    return [
-        row.stamp for swarm in registry.swarms.values() for pack in swarm.packs() for row, _ in pack.entries()
-    ]
+    return [row.stamp for swarm in registry.swarms.values() for pack in swarm.packs() for row, _ in pack.entries()]
 
 
 def test_one_round_lets_go_exactly_what_is_old() -> None:
@@ -42,7 +40,9 @@ def test_one_round_lets_go_exactly_what_is_old() -> None:
         is_young = rng.random() < 0.5
         young += is_young
         # One swarm of many steps and many small ones.
-        put(registry, 0 if client < 6000 else client % 700, client, YOUNG if is_young else OLD, rng.choice([*PeerState]))
+        put(
+            registry, 0 if client < 6000 else client % 700, client, YOUNG if is_young else OLD, rng.choice([*PeerState])
+        )
     sweep = Sweep(registry, peer_ttl_seconds=TTL_SECONDS)
     steps = sweep.steps_per_round()
     gone = sum(sweep.step(WALL_MS) for _ in range(steps + 2))

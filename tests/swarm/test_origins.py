@@ -6,7 +6,14 @@ import pytest
 
 from meshtracker.errors import WireError
 from meshtracker.swarm.origins import MAX_ORIGINS, Origins
-from meshtracker.wire.link import MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, Position, StreamPlan, encode_burst, encode_heartbeat
+from meshtracker.wire.link import (
+    MAX_NAME_BYTES,
+    MAX_PAYLOAD_BYTES,
+    Position,
+    StreamPlan,
+    encode_burst,
+    encode_heartbeat,
+)
 
 
 def test_indexes_are_given_at_first_sight() -> None:

@@ -98,7 +98,7 @@ def test_merge_says_whether_it_won() -> None:
 
 @pytest.mark.parametrize("bounds", [{"max_peers": 3}, {"max_peers_per_swarm": 3}])
 def test_a_full_registry_takes_no_new_rows_but_changes_old_ones(bounds: dict[str, int]) -> None:
-    registry = registry_of(**bounds)
+    registry = registry_of("self", **bounds)
     results = [merge(registry, Write(0, 6, client, 1, "a", PeerState.LEECHER)) for client in range(5)]
     assert results == [True, True, True, False, False]
     assert registry.statistics().refused_full == 2

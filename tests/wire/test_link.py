@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -226,10 +227,8 @@ SAMPLES: list[tuple[str, bytes]] = [
 @pytest.mark.parametrize("name", DECODERS)
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes(name: str, data: bytes) -> None:
-    try:
+    with contextlib.suppress(WireError):
         DECODERS[name](data)
-    except WireError:
-        pass
 
 
 @pytest.mark.parametrize(("name", "payload"), SAMPLES, ids=[name for name, _ in SAMPLES])
@@ -252,10 +251,8 @@ def test_every_changed_byte(name: str, payload: bytes) -> None:
         for value in (0, 1, 0x7F, 0x80, 0xFF, payload[at] ^ 1):
             changed = bytearray(payload)
             changed[at] = value
-            try:
+            with contextlib.suppress(WireError):
                 DECODERS[name](bytes(changed))
-            except WireError:
-                pass
 
 
 scalars = st.integers() | st.binary(max_size=70)
@@ -266,18 +263,14 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=7), max_le
 def test_any_type_in_a_hello(fields: dict[str, Any]) -> None:
     good: dict[Any, Any] = read_control(SAMPLES[0][1])
     payload = bencode.encode(good | {key.encode(): value for key, value in fields.items()})
-    try:
+    with contextlib.suppress(WireError):
         decode_hello(payload)
-    except WireError:
-        pass
 
 
 @given(values)
 def test_any_type_in_a_burst(streams: Any) -> None:
-    try:
+    with contextlib.suppress(WireError):
         decode_burst(bencode.encode({b"streams": streams}))
-    except WireError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -317,7 +310,8 @@ def test_every_split_point() -> None:
 @given(st.lists(st.integers(1, 40), min_size=1))
 def test_any_chunks(sizes: list[int]) -> None:
     stream, frames = whole_stream()
-    decoder, got, at, turn = FrameDecoder(), [], 0, 0
+    got: list[tuple[FrameType, bytes]] = []
+    decoder, at, turn = FrameDecoder(), 0, 0
     while at < len(stream):
         size = sizes[turn % len(sizes)]
         got += decoder.feed(stream[at : at + size])
