@@ -13,7 +13,7 @@ cli, __main__    commands, tables
       wire/      codecs: bencode, compact peers, queries, BEP 15, link frames
 client/          a tracker client; imports wire and model only
 settings/        frozen sections, strict loading; read by app, demo and cli only
-model, errors    the nouns and the errors of all
+model, errors, throttle  what all may use
 
 announce   datagram / request -> network -> frontends -> node -> swarm        reply bytes go back the same way
 change     own origin log -> link session -> network -> hub: apply, append to log -> other links -> their swarms

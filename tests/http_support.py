@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import quote_from_bytes
 
@@ -76,6 +76,15 @@ def drain(connection: HttpConnection, data: bytes, now: float = 0.0) -> bytes:
     while connection.has_more:
         answers.append(connection.resume(now))
     return b"".join(answers)
+
+
+def connection_opener(frontend: HttpFrontend) -> Callable[[bytes, float], HttpConnection]:
+    """Connections to a front end, as a service opens them."""
+
+    def open_connection(address: bytes, now: float) -> HttpConnection:
+        return HttpConnection(frontend=frontend, limits=LIMITS, address=address, now=now)
+
+    return open_connection
 
 
 @attrs.define

@@ -41,6 +41,7 @@ UNTWINNED = {
     "__main__": "one line: runs cli",
     "model": "data without behaviour",
     "errors": "data without behaviour",
+    "link/replica": "a protocol: node/mesh implements it, link/session is tested with it",
 }
 """Modules without a test of their own, with the reason."""
 

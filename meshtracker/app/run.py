@@ -7,7 +7,7 @@ the node with its cause, and trouble with one connection ends that connection on
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
@@ -37,6 +37,8 @@ log = structlog.get_logger()
 SNAPSHOT_FILE = "swarms.snapshot"
 DRAIN_SECONDS = 1.5
 """Time to tell the mesh the last changes, once asked to stop."""
+SAVE_SECONDS = 3.0
+"""Time to save the swarms after that: a node stops within five seconds."""
 
 Endpoint = tuple[str, int]
 
@@ -117,7 +119,10 @@ class Services:
             with trio.move_on_after(DRAIN_SECONDS):
                 await self.links.drain()
         if self.snapshots is not None:
-            await self.snapshots.save()
+            with trio.move_on_after(SAVE_SECONDS) as saving:
+                await self.snapshots.save()
+            if saving.cancelled_caught:
+                log.error("the last snapshot took too long and was given up; the one before it stands")
 
     def _where(self) -> RunningNode:
         return RunningNode(
@@ -179,11 +184,17 @@ async def _run_until_signal(settings: Settings) -> None:
     stop = trio.Event()
     with prepare(settings) as services, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            _say_where(await nursery.start(services.run, stop))
-            async for number in signals:
-                log.info("stopping", signal=signal.Signals(number).name)
-                break
-            stop.set()
+            nursery.start_soon(_stop_on_signal, signals, stop)
+            async with trio.open_nursery() as serving:
+                _say_where(await serving.start(services.run, stop))
+            nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signal(signals: AsyncIterator[int], stop: trio.Event) -> None:
+    # Further signals are read as well: an unread one would end the process while it drains.
+    async for number in signals:
+        log.info("stopping", signal=signal.Signals(number).name)
+        stop.set()
 
 
 def _say_where(running: RunningNode) -> None:

@@ -50,14 +50,14 @@ config = app.command(App(name="config", help="Configuration files.", help_format
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; ``arguments`` are those of the process if not given."""
     try:
-        code: int = app(arguments, result_action="return_int_as_exit_code_else_zero")
+        code = app(arguments, result_action="return_value")
     except ConfigurationError as error:
         return _fail(error, EXIT_MISCONFIGURED)
     except NodeUnreachableError as error:
         return _fail(error, EXIT_UNREACHABLE)
     except StartError as error:
         return _fail(error, EXIT_FAILED)
-    return code
+    return code or 0
 
 
 def _fail(error: Exception, code: int) -> int:

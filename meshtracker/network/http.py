@@ -10,15 +10,14 @@ import errno
 import heapq
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from typing import Protocol, TypeAlias
 
 import attrs
 import structlog
 import trio
 
-from meshtracker.frontends.http import HttpFrontend
-from meshtracker.frontends.http_connection import HttpConnection, HttpLimits
 from meshtracker.network.addresses import bound_address, listening_socket
 from meshtracker.wire.compact import packed_address
 
@@ -32,6 +31,23 @@ EVICTED_SHARE = 100
 """At the bound, one connection in so many makes room: looking for them costs something, so it is done for several."""
 
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Connection(Protocol):
+    """What the service needs of a front end's connection; `frontends.http_connection` says what each is for."""
+
+    deadline: float
+    should_close: bool
+    is_unread: bool
+    has_more: bool
+
+    def receive_data(self, data: bytes, now: float) -> bytes: ...
+
+    def resume(self, now: float) -> bytes: ...
+
+
+OpenConnection: TypeAlias = Callable[[bytes, float], Connection]
+"""packed address of the TCP peer, now → connection."""
 
 
 @attrs.frozen
@@ -57,7 +73,7 @@ class _Client:
     """A connection and its socket."""
 
     socket: socket.socket
-    connection: HttpConnection
+    connection: Connection
     unsent: bytes = b""
     events: int = 0
     """What the epoll set waits for; 0: it is not in there."""
@@ -86,20 +102,18 @@ class HttpService:
         self,
         sockets: Sequence[socket.socket],
         *,
-        frontend: HttpFrontend,
-        limits: HttpLimits,
+        open_connection: OpenConnection,
         max_connections: int,
         max_batch_connections: int,
         write_timeout_seconds: float,
     ) -> None:
-        """After ``max_batch_connections`` other tasks get their turn.
+        """``open_connection`` is a front end's. After ``max_batch_connections`` other tasks get their turn.
 
         A client that takes nothing of its response for ``write_timeout_seconds`` is dropped. At ``max_connections``
         those that are nearest to their deadlines make room for new ones.
         """
         self._listeners = {listener.fileno(): listener for listener in sockets}
-        self._frontend = frontend
-        self._limits = limits
+        self._open_connection = open_connection
         self._max_connections = max_connections
         self._max_batch_connections = max_batch_connections
         self._write_timeout_seconds = write_timeout_seconds
@@ -191,10 +205,7 @@ class HttpService:
                 self._broken += 1
                 continue
             self._accepted += 1
-            connection = HttpConnection(
-                frontend=self._frontend, limits=self._limits, address=packed_address(source[0]), now=now
-            )
-            self._receive(_Client(accepted, connection), now)
+            self._receive(_Client(accepted, self._open_connection(packed_address(source[0]), now)), now)
 
     def _stop_accepting(self) -> None:
         """Or the waiting connection would wake the service again and again, until others are closed."""

@@ -19,7 +19,10 @@ from meshtracker.errors import MeshtrackerError
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _HOP_FIELDS = re.compile(rb"\n(connection|content-length|transfer-encoding)[ \t]*:([^\n]*)")
 _CACHED_FIELDS = 1024
-"""A client's header fields are the same in each request, and mostly those of all clients of its kind."""
+"""A client's header fields are the same in each request, and mostly those of all clients of its kind.
+
+So many of the longest heads (16 KiB by default) are all that this can be made to hold.
+"""
 _FORWARDED = re.compile(rb"\nx-forwarded-for:([^\n]*)", re.IGNORECASE)
 _REAL_IP = re.compile(rb"\nx-real-ip:([^\n]*)", re.IGNORECASE)
 

@@ -16,7 +16,7 @@ from meshtracker.model import SCRAPE_UNKNOWN, AnnounceRequest, Event, ScrapeAnsw
 from meshtracker.network.http import HttpService, bind
 from meshtracker.wire.compact import iterate_peers, iterate_peers6, packed_address
 from meshtracker.wire.http_response import ok_response
-from tests.http_support import HASH, LIMITS, make_frontend
+from tests.http_support import HASH, connection_opener, make_frontend
 
 ANSWER = ok_response(b"d8:intervali1800ee", keep_alive=False)
 
@@ -28,8 +28,7 @@ async def tracker_at(host: str = "127.0.0.1") -> AsyncIterator[str]:
     """A real tracker; yields its announce URL."""
     service = HttpService(
         [bind(host, 0)],
-        frontend=make_frontend(),
-        limits=LIMITS,
+        open_connection=connection_opener(make_frontend()),
         max_connections=100,
         max_batch_connections=100,
         write_timeout_seconds=10.0,

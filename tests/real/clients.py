@@ -21,7 +21,6 @@ import trio
 
 from tests.real.processes import free_port, running
 
-
 GOODBYE_SECONDS = 2.0
 """Transmission looks at what it has to tell trackers now and then only."""
 

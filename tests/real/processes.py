@@ -73,7 +73,7 @@ async def wait_until(
 ) -> None:
     """Ask again and again; fail with the text of ``otherwise`` once the time is up."""
     with trio.move_on_after(within_seconds):
-        while not await condition():  # noqa: ASYNC110 - other processes set no events
+        while not await condition():
             await trio.sleep(0.05)
         return
     raise AssertionError(f"not within {within_seconds} s: {otherwise()}")
