@@ -21,7 +21,7 @@ import trio
 from meshtracker.admin import server
 from meshtracker.errors import StartError
 from meshtracker.frontends.http import HttpFrontend
-from meshtracker.frontends.http_connection import HttpLimits
+from meshtracker.frontends.http_connection import HttpConnection, HttpLimits
 from meshtracker.frontends.udp import UdpFrontend
 from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
@@ -200,8 +200,7 @@ def build_http(settings: Settings, node: Node, sockets: Sockets) -> tuple[HttpFr
     )
     service = http.HttpService(
         sockets.http,
-        frontend=frontend,
-        limits=limits,
+        open_connection=lambda address, now: HttpConnection(frontend=frontend, limits=limits, address=address, now=now),
         max_connections=settings.http.max_connections,
         max_batch_connections=settings.http.max_batch_connections,
         write_timeout_seconds=settings.http.write_timeout_seconds,
