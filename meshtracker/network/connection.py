@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from ipaddress import ip_address
 
@@ -192,4 +193,7 @@ def plain_error(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(dict.fromkeys(plain_error(part) for part in error.exceptions))
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        # trio puts the address into strerror, where it is only repeated.
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

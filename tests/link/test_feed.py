@@ -6,6 +6,7 @@ from meshtracker.link.feed import Feed
 from meshtracker.node.node import Node
 from meshtracker.wire.link import (
     MAX_PAYLOAD_BYTES,
+    Batch,
     FrameDecoder,
     FrameType,
     Position,
@@ -77,6 +78,14 @@ def test_a_snapshot_comes_whole_and_then_what_came_since() -> None:
     assert said(feed) == [("SNAPSHOT_END", "a", 3)]
     assert (before, feed.burst_is_sent) == (False, True)
     assert feed.sent == {"a": "full (new node)"}
+
+
+def test_an_earlier_life_of_which_only_pieces_are_known_is_brought_before_the_burst_ends() -> None:
+    owner = node("x")
+    owner.mesh.apply_snapshot(Batch("a", 500, 9, 0, b""), NOW)
+    feed = feed_of(owner, node("a"), {"x": Position(1000, 0)})
+    assert not feed.burst_is_sent
+    assert said(feed) == [("SNAPSHOT_END", "a", 0)]
 
 
 def test_an_origin_that_is_new_or_starts_again_is_announced_before_its_data() -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from typing import Any
 
 import attrs
 import pytest
@@ -104,13 +105,15 @@ async def listening(
 
 
 @asynccontextmanager
-async def dialing(leaf: Place, port: int, *, secure: bool = True) -> AsyncIterator[Place]:
+async def dialing(
+    leaf: Place, port: int, *, secure: bool = True, host: str = "127.0.0.1", bind_address: str | None = None
+) -> AsyncIterator[Place]:
     """The leaf keeps a link."""
-    policy = DialPolicy(bind_address=None, reconnect_min_seconds=0.05, reconnect_max_seconds=0.2)
+    policy = DialPolicy(bind_address=bind_address, reconnect_min_seconds=0.05, reconnect_max_seconds=0.2)
     context = tls.client_context(None) if secure else None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(flush, leaf.node)
-        nursery.start_soon(lambda: leaf.service.dial("127.0.0.1", port, tls=context, policy=policy))
+        nursery.start_soon(lambda: leaf.service.dial(host, port, tls=context, policy=policy))
         yield leaf
         nursery.cancel_scope.cancel()
 
@@ -274,6 +277,42 @@ async def test_a_man_in_the_middle_with_his_own_certificate(log: Log) -> None:
     assert PASSWORD.encode() not in seen
     assert b"HELLO" not in seen
     assert not hub.node.links.synced()
+
+
+class MovingName(trio.abc.HostnameResolver):
+    """The name of a hub that is at home behind a changing address."""
+
+    def __init__(self) -> None:
+        self.addresses = ["127.0.0.66", "127.0.0.66"]
+        self.asked = 0
+
+    async def getaddrinfo(self, host: object, port: object, *_: object) -> list[Any]:
+        """The next address; the last one stays."""
+        assert host == b"hub.example.org"
+        self.asked += 1
+        address = self.addresses.pop(0) if self.addresses else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    async def getnameinfo(self, sockaddr: object, flags: int) -> tuple[str, str]:
+        """Nobody asks."""
+        raise NotImplementedError
+
+
+async def test_the_hubs_name_is_resolved_at_each_attempt() -> None:
+    name = MovingName()
+    trio.socket.set_custom_hostname_resolver(name)
+    async with listening(place("hub", forwards=True)) as hub:
+        async with dialing(place("a"), hub.port, host="hub.example.org") as a:
+            await until(lambda: is_synced(a))
+            assert name.asked == 3
+            assert [link.reason for link in a.links() if link.reason] == ["not reached: Connection refused"]
+
+
+async def test_a_leaf_dials_from_the_address_it_is_given() -> None:
+    async with listening(place("hub", forwards=True)) as hub:
+        async with dialing(place("a"), hub.port, bind_address="127.0.0.77") as a:
+            await until(lambda: is_synced(a, hub))
+            assert [link.peer_address.startswith("127.0.0.77:") for link in hub.links()] == [True]
 
 
 async def test_a_hub_that_comes_back_is_given_what_it_missed() -> None:

@@ -68,6 +68,7 @@ class Node:
         """Until the node answers."""
 
         async def is_serving() -> bool:
+            assert self.program.process.returncode is None, self.program.tail()
             return await self._ask_links() is not None
 
         await wait_until(is_serving, within_seconds=START_SECONDS, otherwise=self.program.tail)
