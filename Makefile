@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-real test-long check format docs clean
+.PHONY: help demo run test test-real test-long bench check format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,9 @@ test-real: $(VENV)/.installed-test ## real processes and real BitTorrent clients
 
 test-long: $(VENV)/.installed-test ## what takes long, and what is real
 	$(PYTEST) -m "long or real"
+
+bench: $(VENV)/.installed ## announces a second and memory beside opentracker; a quarter of an hour
+	$(BIN)/python -m tests.benchmarks.compare
 
 check: $(VENV)/.installed-test ## lint, format and strict types, as in CI
 	$(BIN)/ruff check .

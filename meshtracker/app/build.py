@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import resource
 import secrets
 import socket
 import ssl
@@ -40,6 +41,8 @@ from meshtracker.wire.connection_id import EPOCH_SECONDS, ConnectionIds
 log = structlog.get_logger()
 
 _SECRET_BYTES = 32
+_OTHER_FILES = 512
+"""Descriptors for all but clients: links, admin connections, snapshots, libraries."""
 
 
 @attrs.frozen
@@ -96,6 +99,17 @@ def _is_to_be_had(address: AdminAddress) -> bool:
     if not has_ipv6:
         log.warning("this machine has no IPv6", not_listening_on=str(address))
     return has_ipv6
+
+
+def raise_file_limit(settings: Settings) -> None:
+    """Ask the system for the file descriptors that `http.max_connections` may need; warn if it gives less."""
+    wanted = settings.http.max_connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    given = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < given:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (given, hard))
+    if given < wanted:
+        log.warning("fewer connections than http.max_connections will fit: the limit of open files is low", limit=given)
 
 
 def node_name(settings: Settings) -> str:

@@ -137,6 +137,7 @@ class Services:
 @contextmanager
 def prepare(settings: Settings) -> Iterator[Services]:
     """Build a node and bind its sockets. Raises `StartError`, and then nothing is left behind."""
+    build.raise_file_limit(settings)
     state_dir = build.prepare_state_dir(settings)
     access = build.read_access(settings)
     tls = build.link_tls(settings)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from meshtracker.app import build
 from meshtracker.errors import StartError
@@ -80,6 +83,21 @@ async def test_a_node_of_its_own_keeps_no_log() -> None:
     node = build.build_node(default(), access=build.read_access(default()), after_incarnation=0)
     node.mesh.flush(1.0)
     assert node.mesh.logs.statistics(1.0).bytes == 0
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    structlog.reset_defaults()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, limits[1]))
+        build.raise_file_limit(attrs.evolve(default(), http=attrs.evolve(default().http, max_connections=100)))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(612, limits[1])
+        with capture_logs() as entries:
+            many = attrs.evolve(default().http, max_connections=1_000_000_000)
+            build.raise_file_limit(attrs.evolve(default(), http=many))
+        assert [entry["limit"] for entry in entries] == [limits[1]]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_tls_off_makes_no_contexts() -> None:
