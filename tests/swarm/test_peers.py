@@ -127,7 +127,7 @@ class LongPackMachine(PackMachine):
 
 
 TestPackLong = pytest.mark.long(LongPackMachine.TestCase)
-TestPackLong.settings = settings(max_examples=2000, stateful_step_count=80)
+TestPackLong.settings = settings(max_examples=300, stateful_step_count=50)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 66, 200])
