@@ -8,7 +8,7 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from meshtracker.errors import MeshtrackerError
+from meshtracker.errors import ConfigurationError, MeshtrackerError
 
 TIMEOUT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 16 << 20
@@ -22,7 +22,10 @@ class NodeUnreachableError(MeshtrackerError):
 
 
 def fetch(address: str, path: str, *, token: str | None = None) -> Any:
-    """The JSON at ``path`` of the node at ``http://host:port`` or ``unix:/path``. Raises `NodeUnreachableError`."""
+    """The JSON at ``path`` of the node at ``http://host:port`` or ``unix:/path``.
+
+    Raises `NodeUnreachableError`, or `ConfigurationError` for what is no such address.
+    """
     connection = _connection(address)
     headers = {"Host": "localhost"} if token is None else {"Host": "localhost", "Authorization": f"Bearer {token}"}
     try:
@@ -52,7 +55,9 @@ def _connection(address: str) -> http.client.HTTPConnection:
     except ValueError:
         host = port = None
     if not host or not port or parts.scheme != "http":
-        raise NodeUnreachableError(f"{address} is neither http://host:port nor unix:/path")
+        raise ConfigurationError(
+            source=f'address "{address}"', key="", problem="must be of the form http://host:port or unix:/path"
+        )
     return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
 
 

@@ -139,7 +139,9 @@ def read_access(settings: Settings) -> Access:
         return Access()
     try:
         return Access.parse(settings.tracker.access, path.read_text())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise StartError(f"tracker.access_file {path}: {error.strerror}") from error
+    except ValueError as error:
         raise StartError(f"tracker.access_file {path}: {error}") from error
 
 

@@ -17,7 +17,7 @@ def configure_log(settings: LogSettings) -> None:
     if settings.format == "json":
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, sort_keys=False)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -3,7 +3,8 @@
 exit code   0   done; a node that was told to stop has stopped
             1   the node could not start, or crashed; the demo found a node that lacks a peer
             2   the configuration or the command line is wrong
-            3   no node answers
+            3   no node answers, or it refuses
+          130   the demo was ended by a second Ctrl-C, without a verdict
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from meshtracker import __version__
 from meshtracker.admin.client import NodeUnreachableError, fetch
@@ -25,6 +27,7 @@ from meshtracker.settings import ListenAddress, Settings, load
 EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
 EXIT_UNREACHABLE = 3
+DAY_SECONDS = 86_400
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a node that listens everywhere is found
 
@@ -81,7 +84,10 @@ def run(*, config: ConfigFile) -> None:
 @app.command
 def demo(
     *,
-    seconds: Annotated[float | None, Parameter(help="End after this; without it Ctrl-C ends it.")] = None,
+    seconds: Annotated[
+        float | None,
+        Parameter(help="End after this; without it Ctrl-C ends it.", validator=Number(gte=1, lte=DAY_SECONDS)),
+    ] = None,
     plain: Annotated[bool, Parameter(negative=(), help="Lines instead of a live screen.")] = False,
 ) -> int:
     """A hub, three leaves and simulated clients on this machine; fails if any node lacks a peer."""

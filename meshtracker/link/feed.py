@@ -22,8 +22,6 @@ class Feed:
         self.plans = plan_burst(replica, peer, known)
         self.sent: dict[str, str] = {}
         """By origin: how it was last brought up, for the operator."""
-        self.holds_own = True
-        """Wait with this node's own stream until the peer has brought back what it knew of it from before a restart."""
         self._replica = replica
         self._peer = peer
         self._cursors = {origin: position for origin, position in known.items() if origin != peer.name}
@@ -64,7 +62,7 @@ class Feed:
         """Begin the next snapshot that may begin; b"" if there is none."""
         for plan in self._fulls:
             position = self._goal(plan.origin)
-            if position is None or not self._may_send(plan.origin):
+            if position is None:
                 continue
             self._fulls.remove(plan)
             if position.incarnation != plan.position.incarnation:
@@ -89,12 +87,8 @@ class Feed:
         return b""
 
     def _may_send(self, origin: str) -> bool:
-        if origin == self._replica.name:
-            return not self.holds_own
-        if origin != self._peer.name:
-            return True
-        # The peer's own stream: only the one from before its restart, and only if it was planned.
-        return origin in self._targets
+        """Of the peer's own streams only the one from before its restart, and only if it was planned."""
+        return origin != self._peer.name or origin in self._targets
 
     def _goal(self, origin: str) -> Position | None:
         """How far a stream can be brought now."""

@@ -21,9 +21,10 @@ import attrs
 from meshtracker.errors import LinkError, WireError
 from meshtracker.link.authentication import FAILED, Credential, Prover, Verifier
 from meshtracker.link.feed import Feed
+from meshtracker.link.intake import Intake
 from meshtracker.link.replica import Replica
 from meshtracker.wire import link as wire
-from meshtracker.wire.link import FrameDecoder, FrameType, Hello, Position, StreamPlan, Vector
+from meshtracker.wire.link import FrameDecoder, FrameType, Hello, Position, Vector
 
 
 class State(enum.Enum):
@@ -78,7 +79,7 @@ class Notice:
 
 @attrs.frozen(kw_only=True)
 class SessionStatistics:
-    """One link as status, metrics and dashboard show it."""
+    """One link as status and metrics show it."""
 
     peer: str
     """Name of the other node; empty before it said so."""
@@ -138,18 +139,14 @@ class LinkSession:
         self._auth: Prover | Verifier | None = None
         self._control: deque[bytes] = deque()
         self._notices: list[Notice] = []
+        self._intake: Intake | None = None
         self._feed: Feed | None = None
-        self._own_earlier: StreamPlan | None = None
-        """This node's stream from before its restart, while the peer is bringing it back."""
-        self._burst_heard = self._end_sent = self._end_heard = False
-        self._expected: dict[str, tuple[StreamPlan, int]] = {}
-        """Snapshots under way from the peer, with the records of each so far."""
+        self._end_sent = self._end_heard = False
         self._peer_vector: Vector = {}
-        self._resync: dict[str, str] = {}
         self._entered = self._heard = now
         self._next_heartbeat = float("inf")
         self._received_bytes = self._sent_bytes = 0
-        self._received_batches = self._sent_batches = self._received_records = 0
+        self._sent_batches = 0
 
     # ------------------------------------------------------------ what the I/O calls
 
@@ -255,21 +252,20 @@ class LinkSession:
             theirs = self._peer_vector.get(origin, Position(0, 0))
             known = theirs.sequence if theirs.incarnation == mine.incarnation else 0
             lag += max(0, mine.sequence - known)
-        sent = self._feed.sent if self._feed else {}
         return SessionStatistics(
             peer=self.peer.name if self.peer else "",
             peer_address=self.peer_address,
             dialed=self.dials,
             state=self.state.value,
             since_seconds=now - self._entered,
-            resync="; ".join(f"{origin}: {how}" for origin, how in self._resync.items()),
-            sent_resync="; ".join(f"{origin}: {how}" for origin, how in sent.items()),
+            resync=_joined(self._intake.resync if self._intake else {}),
+            sent_resync=_joined(self._feed.sent if self._feed else {}),
             warnings=self.warnings,
             received_bytes=self._received_bytes,
             sent_bytes=self._sent_bytes,
-            received_batches=self._received_batches,
+            received_batches=self._intake.batches if self._intake else 0,
             sent_batches=self._sent_batches,
-            received_records=self._received_records,
+            received_records=self._intake.records if self._intake else 0,
             peer_lag_batches=lag,
             heard_seconds_ago=now - self._heard,
             reason=self.reason,
@@ -289,14 +285,8 @@ class LinkSession:
                 self._receive_hello(wire.decode_hello(payload), now)
             case FrameType.VECTOR:
                 self._receive_vector(wire.decode_vector(payload), now)
-            case FrameType.BURST:
-                self._receive_burst(wire.decode_burst(payload))
-            case FrameType.BATCH:
-                self._receive_batch(payload, now)
-            case FrameType.SNAPSHOT:
-                self._receive_snapshot(payload, now)
-            case FrameType.SNAPSHOT_END:
-                self._receive_snapshot_end(*wire.decode_snapshot_end(payload))
+            case FrameType.BURST | FrameType.BATCH | FrameType.SNAPSHOT | FrameType.SNAPSHOT_END:
+                self._receive_stream(kind, payload, now)
             case FrameType.END_OF_BURST:
                 self._end_heard = True
                 self._sync_if_done(now)
@@ -332,10 +322,11 @@ class LinkSession:
         """Run a step of the verifier; its refusal is detailed only to this node's own operator."""
         try:
             return step(message)
-        except LinkError:
+        except LinkError as error:
             self.authentication_failed = True
-            detail = self._auth.detail if isinstance(self._auth, Verifier) else ""
-            self._notices.append(Notice("warning", f"{FAILED}: {detail}"))
+            self.close(str(error), self._heard)
+            if isinstance(self._auth, Verifier):
+                self.reason = f"{error}: {self._auth.detail}"
             raise
 
     def _greet(self, now: float) -> None:
@@ -363,7 +354,7 @@ class LinkSession:
         if hello.name == mine.name:
             raise LinkError(f"both nodes are named {mine.name!r}: give each node of a mesh a name of its own")
         self._admit(self, hello)
-        self._check_life(hello.name, hello.incarnation)
+        self._intake = Intake(self._replica, hello)
         self.peer = hello
         self.warnings = tuple(self._compare(mine, hello, ahead_seconds))
         self._notices += [Notice("warning", warning) for warning in self.warnings]
@@ -394,79 +385,25 @@ class LinkSession:
         self._enter(State.BURSTING, now)
         self._next_heartbeat = now
 
-    def _receive_burst(self, plans: list[StreamPlan]) -> None:
-        self._burst_heard = True
-        for plan in plans:
-            self._check_origin(plan.origin, plan.position.incarnation)
-            self._resync[plan.origin] = f"full ({plan.reason})" if plan.full else f"partial after batch {plan.after}"
-            if plan.full:
-                self._expected[plan.origin] = (plan, 0)
-            if plan.origin == self._replica.name:
-                self._own_earlier = plan
-            how = f"full resync: {plan.reason}" if plan.full else f"partial resync after batch {plan.after}"
-            self._notices.append(Notice("info", f"{plan.origin}: {how}"))
-
-    def _check_origin(self, origin: str, incarnation: int) -> None:
-        """Raises `LinkError` if the peer has no business sending that stream."""
-        peer = self.peer
-        if peer is None or (not peer.forwards and origin not in (peer.name, self._replica.name)):
-            raise LinkError(f"a leaf sent the stream of another node, {origin}")
-        if origin == self._replica.name and incarnation >= self._replica.incarnation:
-            raise LinkError(f"another node writes under this node's name, {origin}")
-        if origin == peer.name:
-            self._check_life(origin, incarnation)
-        self._replica.meet(origin)
-
-    def _check_life(self, name: str, incarnation: int) -> None:
-        """Raises `LinkError` if a later start of the peer is known: all that it sends would be taken for old."""
-        known = self._replica.position(name)
-        if known is not None and known.incarnation > incarnation:
-            raise LinkError(
-                f"{self._replica.name} knows a start of {name} that is"
-                f" {(known.incarnation - incarnation) / 1000:.0f} s later than this one:"
-                " its clock was set back, or two nodes have that name"
-            )
-
-    def _receive_batch(self, payload: bytes, now: float) -> None:
-        batch = wire.decode_batch(payload)
-        self._check_origin(batch.origin, batch.incarnation)
-        records = self._replica.apply_batch(batch, payload, now)
-        if records is not None:
-            self._received_batches += 1
-            self._received_records += records
-        earlier = self._own_earlier
-        if earlier is not None and batch.origin == earlier.origin and batch.sequence >= earlier.position.sequence:
-            self._own_earlier = None
-
-    def _receive_snapshot(self, payload: bytes, now: float) -> None:
-        batch = wire.decode_batch(payload)
-        plan, records = self._snapshot_under_way(batch.origin)
-        if plan.position.incarnation != batch.incarnation:
-            raise LinkError(f"a snapshot of {batch.origin} is of another incarnation than its burst said")
-        self._expected[batch.origin] = (plan, records + self._replica.apply_snapshot(batch, now))
-
-    def _receive_snapshot_end(self, origin: str, position: Position, records: int) -> None:
-        plan, received = self._snapshot_under_way(origin)
-        if records != received or plan.position.incarnation != position.incarnation:
-            raise LinkError(f"a snapshot of {origin} holds {received} records where {records} were sent")
-        del self._expected[origin]
-        self._received_records += records
-        self._replica.finish_snapshot(origin, position)
-        if origin == self._replica.name:
-            self._own_earlier = None
-
-    def _snapshot_under_way(self, origin: str) -> tuple[StreamPlan, int]:
-        try:
-            return self._expected[origin]
-        except KeyError:
-            raise LinkError(f"a snapshot of {origin} that no burst announced") from None
+    def _receive_stream(self, kind: FrameType, payload: bytes, now: float) -> None:
+        intake = self._intake
+        if intake is None:
+            raise LinkError(f"protocol error: {kind.name} before HELLO")
+        match kind:
+            case FrameType.BURST:
+                self._notices += [Notice("info", intake.begin(plan)) for plan in wire.decode_burst(payload)]
+            case FrameType.BATCH:
+                intake.batch(wire.decode_batch(payload), payload, now)
+            case FrameType.SNAPSHOT:
+                intake.snapshot(wire.decode_batch(payload), now)
+            case _:
+                intake.end_snapshot(*wire.decode_snapshot_end(payload))
 
     def _next_data(self, now: float) -> bytes:
         """One frame of data, or b"" if the peer has been sent all that there is."""
         feed = self._feed
         if feed is None:
             return b""
-        feed.holds_own = not self._burst_heard or self._own_earlier is not None
         end = self._end_of_burst(feed, now)
         if end:
             return end
@@ -476,7 +413,7 @@ class LinkSession:
         return data or self._end_of_burst(feed, now)
 
     def _end_of_burst(self, feed: Feed, now: float) -> bytes:
-        if self._end_sent or not self._burst_heard or not feed.burst_is_sent:
+        if self._end_sent or not feed.burst_is_sent:
             return b""
         self._end_sent = True
         self._sync_if_done(now)
@@ -508,3 +445,7 @@ class LinkSession:
 
     def _entered_handshake_ends(self) -> float:
         return self._entered + self._policy.handshake_timeout_seconds
+
+
+def _joined(resyncs: dict[str, str]) -> str:
+    return "; ".join(f"{origin}: {how}" for origin, how in resyncs.items())

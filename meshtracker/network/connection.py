@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from ipaddress import ip_address
 
@@ -25,6 +26,9 @@ _TIMER_SECONDS = 0.5
 """How late a deadline may be noticed that has moved closer."""
 _LAST_WORDS_SECONDS = 1.0
 """Time to send the reason of a close."""
+_LISTENER_HINT = "is link.tls off on one side?"
+_DIALER_HINT = "is link.tls off on one side, or does the hub refuse this address for a while?"
+"""Neither TLS nor a plain hang-up can say so itself."""
 
 
 class LinkConnection:
@@ -102,12 +106,18 @@ class LinkConnection:
         except trio.TooSlowError:
             session.end_of_stream(trio.current_time(), why="the TLS handshake took too long")
         except trio.BrokenResourceError as error:
-            why = f"no TLS: {plain_error(error)} (is link.tls off on one side?)"
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                why = f"the hub's certificate is not accepted (link.ca_file): {plain_error(error)}"
+            else:
+                why = f"no TLS: {plain_error(error)} ({self._hint()})"
             session.end_of_stream(trio.current_time(), why=why)
         else:
             certificate = self._certificate or stream.getpeercert(binary_form=True)
             session.secured(channel_binding(certificate), trio.current_time())
         return stream
+
+    def _hint(self) -> str:
+        return _DIALER_HINT if self.session.dials else _LISTENER_HINT
 
     def _warn_in_clear(self) -> None:
         peer = str(self._tcp.socket.getpeername()[0])
@@ -122,6 +132,8 @@ class LinkConnection:
             nursery.cancel_scope.cancel()
 
     async def _read(self, stream: trio.abc.Stream) -> None:
+        why = "the other side hung up"
+        hint = f" without a word ({self._hint()})" if self._context is None else ""
         while self.session.state is not State.CLOSED:
             try:
                 data = await stream.receive_some(_READ_BYTES)
@@ -129,9 +141,10 @@ class LinkConnection:
                 self._lost(error)
                 break
             if data:
+                hint = ""
                 self.session.receive_data(bytes(data), trio.current_time())
             else:
-                self.session.end_of_stream(trio.current_time())
+                self.session.end_of_stream(trio.current_time(), why=why + hint)
             self._log_notices()
             self.wake()
         self.wake()
@@ -141,6 +154,7 @@ class LinkConnection:
         while True:
             self._woken = trio.Event()
             data = self._gather()
+            self._log_notices()
             if data:
                 try:
                     await stream.send_all(data)
@@ -193,6 +207,12 @@ def plain_error(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(dict.fromkeys(plain_error(part) for part in error.exceptions))
+    if isinstance(error, ssl.SSLError):
+        # Its errno is OpenSSL's.
+        reason = error.reason or "unexpected end"
+        return getattr(error, "verify_message", "") or reason.replace("_", " ").lower()
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         # trio puts the address into strerror, where it is only repeated.
         return os.strerror(error.errno)

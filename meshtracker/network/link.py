@@ -65,8 +65,6 @@ class LinkService:
         self._policy = policy
         self._rng = rng
         self._connections: set[LinkConnection] = set()
-        self._last_failure: dict[str, str] = {}
-        """By hub: why it was last not reached, so that each reason is logged once."""
         self._stopping = False
         node.mesh.on_new_batch = self._wake
 
@@ -94,14 +92,14 @@ class LinkService:
                     tcp = await trio.open_tcp_stream(host, port, local_address=policy.bind_address)
             except (OSError, trio.TooSlowError) as error:
                 session.end_of_stream(trio.current_time(), why=f"not reached: {plain_error(error)}")
-                self._node.links.remove(session, trio.current_time())
+                is_news = self._node.links.remove(session, trio.current_time())
             else:
                 connection = LinkConnection(session, tcp, context=tls, server_name=host)
                 self._connections.add(connection)
-                await self._serve(connection)
+                is_news = await self._serve(connection)
             if session.was_synced:
                 backoff.reset()
-            self._tell_of_failure(hub, session)
+            self._tell_of_failure(hub, session, is_news=is_news)
             await trio.sleep(backoff.next_seconds())
 
     async def drain(self) -> None:
@@ -147,20 +145,23 @@ class LinkService:
                 nursery.start_soon(self._serve_accepted, connection, packed, throttle)
 
     async def _serve_accepted(self, connection: LinkConnection, source: bytes, throttle: Throttle) -> None:
-        await self._serve(connection)
+        is_news = await self._serve(connection)
         session = connection.session
         if session.authentication_failed and throttle.record(source, trio.current_time()):
             log.warning("link refused for a minute: too many failed proofs", peer=session.peer_address)
         if not self._stopping:
             name = session.peer.name if session.peer else "a stranger"
-            log.warning(f"link of {name} ended: {session.reason}", peer=session.peer_address)
+            say = log.warning if is_news else log.debug
+            say(f"link of {name} ended: {session.reason}", peer=session.peer_address)
 
-    async def _serve(self, connection: LinkConnection) -> None:
+    async def _serve(self, connection: LinkConnection) -> bool:
+        """Run a connection to its end; is that end news?"""
         try:
             await connection.run()
         finally:
             self._connections.discard(connection)
-            self._node.links.remove(connection.session, trio.current_time())
+            is_news = self._node.links.remove(connection.session, trio.current_time())
+        return is_news
 
     def _session(self, *, dials: bool, peer_address: str) -> LinkSession:
         session = LinkSession(
@@ -175,14 +176,12 @@ class LinkService:
         self._node.links.add(session)
         return session
 
-    def _tell_of_failure(self, hub: str, session: LinkSession) -> None:
+    def _tell_of_failure(self, hub: str, session: LinkSession, *, is_news: bool) -> None:
         if self._stopping:
             return
-        who = "refused by the hub" if session.told_by_peer else "ended"
-        text = f"link to {hub} {who}: {session.reason}"
-        level = "warning" if self._last_failure.get(hub) != text or session.was_synced else "debug"
-        self._last_failure[hub] = text
-        getattr(log, level)(text)
+        refused = session.told_by_peer and not session.was_synced
+        say = log.warning if is_news else log.debug
+        say(f"link to {hub} {'refused by the hub' if refused else 'ended'}: {session.reason}")
 
 
 def _is_allowed(source: bytes, networks: tuple[IpNetwork, ...]) -> bool:

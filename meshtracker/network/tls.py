@@ -74,7 +74,12 @@ def server_context(certificate_file: Path, key_file: Path) -> tuple[ssl.SSLConte
     try:
         context.load_cert_chain(certificate_file, key_file)
         der = ssl.PEM_cert_to_DER_cert(_first_certificate(certificate_file.read_text()))
-    except (OSError, ValueError) as error:
+    except ssl.SSLError as error:
+        pair = f"link.certificate_file {certificate_file}, link.key_file {key_file}"
+        raise StartError(f"{pair}: not a certificate and its key (PEM)") from error
+    except OSError as error:
+        raise StartError(f"{_unread(certificate_file, key_file)}: {error.strerror}") from error
+    except ValueError as error:
         raise StartError(f"link.certificate_file {certificate_file}: {error}") from error
     return context, der
 
@@ -100,8 +105,10 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         try:
             context = ssl.create_default_context(cafile=str(ca_file))
-        except (OSError, ssl.SSLError) as error:
-            raise StartError(f"link.ca_file {ca_file}: {error}") from error
+        except ssl.SSLError as error:
+            raise StartError(f"link.ca_file {ca_file}: no certificates in it (PEM)") from error
+        except OSError as error:
+            raise StartError(f"link.ca_file {ca_file}: {error.strerror}") from error
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 
+import attrs
+
 from meshtracker.errors import LinkError
 from meshtracker.link.session import LinkSession, SessionStatistics, State
 from meshtracker.wire.link import Hello
 
 KEPT_FAILURES = 20
 """Closed links that status still shows."""
+NEWS_SECONDS = 600.0
+"""Trouble that comes again within this is no news: a node that is refused tries again twice a minute."""
+
+
+@attrs.frozen
+class _Ended:
+    """A link as it was at its end."""
+
+    statistics: SessionStatistics
+    at: float
+
+    def aged(self, now: float) -> SessionStatistics:
+        """The same, with the time since."""
+        ago = now - self.at
+        return attrs.evolve(
+            self.statistics,
+            since_seconds=self.statistics.since_seconds + ago,
+            heard_seconds_ago=self.statistics.heard_seconds_ago + ago,
+        )
 
 
 class Links:
@@ -17,20 +38,22 @@ class Links:
 
     def __init__(self) -> None:
         self._sessions: list[LinkSession] = []
-        self._ended: deque[SessionStatistics] = deque(maxlen=KEPT_FAILURES)
+        self._ended: deque[_Ended] = deque(maxlen=KEPT_FAILURES)
 
     def add(self, session: LinkSession) -> None:
         """A connection begins."""
         self._sessions.append(session)
 
-    def remove(self, session: LinkSession, now: float) -> None:
-        """A connection is gone; what is known of it stays in the statistics for a while."""
+    def remove(self, session: LinkSession, now: float) -> bool:
+        """A connection is gone; what is known of it stays in the statistics for a while. Is its end news?"""
         self._sessions.remove(session)
-        ended = session.statistics(now)
+        ended = _Ended(session.statistics(now), now)
         # One line for each trouble: a hub that stays away would push everything else out.
-        for other in [other for other in self._ended if _is_alike(other, ended)]:
+        alike = [other for other in self._ended if _is_alike(other.statistics, ended.statistics)]
+        for other in alike:
             self._ended.remove(other)
         self._ended.append(ended)
+        return session.was_synced or all(now - other.at > NEWS_SECONDS for other in alike)
 
     def admit(self, session: LinkSession, hello: Hello, now: float) -> None:
         """Make room for a node that has just said its name.
@@ -54,7 +77,8 @@ class Links:
 
     def statistics(self, now: float) -> tuple[SessionStatistics, ...]:
         """Live sessions, then the ended ones, newest first."""
-        return tuple(session.statistics(now) for session in self._sessions) + tuple(reversed(self._ended))
+        live = tuple(session.statistics(now) for session in self._sessions)
+        return live + tuple(ended.aged(now) for ended in reversed(self._ended))
 
 
 def _is_alike(one: SessionStatistics, other: SessionStatistics) -> bool:

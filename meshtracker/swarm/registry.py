@@ -67,10 +67,16 @@ class Registry:
         """Is there no room for another row, or for a swarm without rows?"""
         return max(self.peers + self.tombstones, len(self.swarms)) >= self._max_peers
 
+    def _has_no_room(self, swarm: Swarm) -> bool:
+        return self.peers + self.tombstones >= self._max_peers or len(swarm) >= self._max_peers_per_swarm
+
     def write(self, swarm: Swarm, pack: PeerPack, position: int, row: Row, address: bytes) -> int:
         """Put a row; returns its position, or -1 if it is new and a bound forbids it."""
         if position < 0:
-            if self.peers + self.tombstones >= self._max_peers or len(swarm) >= self._max_peers_per_swarm:
+            if self._has_no_room(swarm) and pack.live < len(pack):
+                # Clients that come and go must not lock out those that stay.
+                self.drop(swarm, pack, len(pack) - 1)
+            if self._has_no_room(swarm):
                 self.refused_full += 1
                 return -1
         elif position >= pack.live:

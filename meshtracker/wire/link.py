@@ -12,7 +12,7 @@
     7     VECTOR          either    what I know                                                   (binary, below)
     8     BURST           either    which streams follow, how and why; before any of their data   see `StreamPlan`
     9     BATCH           either    one batch of an origin's stream                               (binary, below)
-    10    SNAPSHOT        either    a piece of the live peers of an origin, laid out as a batch   (binary, below)
+    10    SNAPSHOT        either    a piece of the rows of an origin, laid out as a batch         (binary, below)
     11    SNAPSHOT_END    either    all pieces were sent: how many records, up to which sequence  origin incarnation
                                                                                                   sequence records
     12    END_OF_BURST    either    all that BURST announced was sent                             (empty)
@@ -55,6 +55,8 @@ MAX_NAME_BYTES = 64
 MAX_REASON_BYTES = 500
 """Longest text of a CLOSE that is shown to the operator."""
 
+_TLS_HANDSHAKE = b"\x16\x03"
+"""A record's content type and major version (RFC 8446, 5.1)."""
 _STREAM = struct.Struct("!QQ")
 _BATCH = struct.Struct("!QQQ")
 _CLOCK = struct.Struct("!Q")
@@ -186,7 +188,8 @@ class FrameDecoder:
             while len(buffer) - at >= HEADER.size:
                 magic, kind, zero, length = HEADER.unpack_from(buffer, at)
                 if magic != MAGIC or zero:
-                    raise WireError("not a meshtracker link frame")
+                    what = " but TLS: is link.tls off on one side?" if buffer.startswith(_TLS_HANDSHAKE) else ""
+                    raise WireError(f"not a meshtracker link frame{what}")
                 if length > self.max_payload_bytes:
                     raise WireError(f"a frame of {length} bytes where at most {self.max_payload_bytes} are allowed")
                 end = at + HEADER.size + length

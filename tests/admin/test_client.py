@@ -10,6 +10,7 @@ import trio
 from meshtracker.admin.api import make_app
 from meshtracker.admin.client import NodeUnreachableError, fetch
 from meshtracker.admin.server import addresses, listen_tcp, listen_unix, serve
+from meshtracker.errors import ConfigurationError
 from tests.admin.support import make_status
 
 TOKEN = "correct horse battery staple"
@@ -37,7 +38,7 @@ async def test_asks_over_tcp_and_unix_sockets(tmp_path: Path) -> None:
     "address", ["", "foo", "http://", "http://127.0.0.1", "http://127.0.0.1:x", "https://127.0.0.1:1", "unix:relative"]
 )
 def test_an_address_that_is_none_is_named(address: str) -> None:
-    with pytest.raises(NodeUnreachableError, match="neither http://host:port nor unix:/path"):
+    with pytest.raises(ConfigurationError, match="must be of the form http://host:port or unix:/path"):
         fetch(address, "/api/status")
 
 

@@ -104,10 +104,10 @@ def test_a_full_registry_takes_no_new_rows_but_changes_old_ones(bounds: dict[str
     assert registry.statistics().refused_full == 2
     assert merge(registry, Write(0, 6, 1, 2, "a", PeerState.REMOVED))
     assert (registry.peers, registry.tombstones) == (2, 1)
-    assert not merge(registry, Write(0, 6, 4, 2, "a", PeerState.LEECHER))
-    pack = registry.swarm(bytes(20)).v4
-    registry.drop(registry.swarm(bytes(20)), pack, pack.find(bytes([1]) * 24))
+    # A tombstone makes room for somebody who is there, and only one.
     assert merge(registry, Write(0, 6, 4, 2, "a", PeerState.LEECHER))
+    assert (registry.peers, registry.tombstones) == (3, 0)
+    assert not merge(registry, Write(0, 6, 5, 2, "a", PeerState.LEECHER))
 
 
 def test_swarms_without_rows_count_as_full_too() -> None:

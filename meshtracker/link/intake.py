@@ -1,0 +1,86 @@
+"""What comes in over a link once both vectors are known: bursts, batches, snapshots, and who may send them.
+
+The counterpart of `feed`. It keeps no data: every frame is applied as it comes.
+"""
+
+from __future__ import annotations
+
+from meshtracker.errors import LinkError
+from meshtracker.link.replica import Replica
+from meshtracker.wire.link import Batch, Hello, Position, StreamPlan
+
+
+class Intake:
+    """The receiving side of a session. Every method raises `LinkError` or `WireError` for what must end the link."""
+
+    def __init__(self, replica: Replica, peer: Hello) -> None:
+        check_life(replica, peer.name, peer.incarnation)
+        self.resync: dict[str, str] = {}
+        """By origin: how the peer last brought it up, for the operator."""
+        self.batches = 0
+        self.records = 0
+        self._replica = replica
+        self._peer = peer
+        self._snapshots: dict[str, tuple[StreamPlan, int]] = {}
+        """Snapshots under way, with the records of each so far."""
+
+    def begin(self, plan: StreamPlan) -> str:
+        """A stream is announced; returns what to tell the operator."""
+        self._check_origin(plan.origin, plan.position.incarnation)
+        if plan.full:
+            self._snapshots[plan.origin] = (plan, 0)
+        self.resync[plan.origin] = f"full ({plan.reason})" if plan.full else f"partial after batch {plan.after}"
+        how = f"full resync: {plan.reason}" if plan.full else f"partial resync after batch {plan.after}"
+        return f"{plan.origin}: {how}"
+
+    def batch(self, batch: Batch, payload: bytes, now: float) -> None:
+        """A batch, with the payload it was decoded from."""
+        self._check_origin(batch.origin, batch.incarnation)
+        records = self._replica.apply_batch(batch, payload, now)
+        if records is not None:
+            self.batches += 1
+            self.records += records
+
+    def snapshot(self, batch: Batch, now: float) -> None:
+        """A piece of a snapshot."""
+        plan, records = self._under_way(batch.origin)
+        if plan.position.incarnation != batch.incarnation:
+            raise LinkError(f"a snapshot of {batch.origin} is of another incarnation than its burst said")
+        self._snapshots[batch.origin] = (plan, records + self._replica.apply_snapshot(batch, now))
+
+    def end_snapshot(self, origin: str, position: Position, records: int) -> None:
+        """A snapshot is complete, if all ``records`` that were sent have come."""
+        plan, received = self._under_way(origin)
+        if records != received or plan.position.incarnation != position.incarnation:
+            raise LinkError(f"a snapshot of {origin} holds {received} records where {records} were sent")
+        del self._snapshots[origin]
+        self.records += records
+        self._replica.finish_snapshot(origin, position)
+
+    def _under_way(self, origin: str) -> tuple[StreamPlan, int]:
+        try:
+            return self._snapshots[origin]
+        except KeyError:
+            raise LinkError(f"a snapshot of {origin} that no burst announced") from None
+
+    def _check_origin(self, origin: str, incarnation: int) -> None:
+        """Has the peer any business sending that stream?"""
+        peer, replica = self._peer, self._replica
+        if not peer.forwards and origin not in (peer.name, replica.name):
+            raise LinkError(f"a leaf sent the stream of another node, {origin}")
+        if origin == replica.name and incarnation >= replica.incarnation:
+            raise LinkError(f"another node writes under this node's name, {origin}")
+        if origin == peer.name:
+            check_life(replica, origin, incarnation)
+        replica.meet(origin)
+
+
+def check_life(replica: Replica, name: str, incarnation: int) -> None:
+    """Raises `LinkError` if a later start of a node is known: all that it sends would be taken for old."""
+    known = replica.position(name)
+    if known is not None and known.incarnation > incarnation:
+        raise LinkError(
+            f"{replica.name} knows a start of {name} that is"
+            f" {(known.incarnation - incarnation) / 1000:.0f} s later than this one:"
+            " its clock was set back, or two nodes have that name"
+        )
