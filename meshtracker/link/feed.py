@@ -22,6 +22,12 @@ class Feed:
         self.plans = plan_burst(replica, peer, known)
         self.sent: dict[str, str] = {}
         """By origin: how it was last brought up, for the operator."""
+        self.holds_own = True
+        """Wait with this node's own stream until the peer has brought back the one from before a restart.
+
+        A peer that knows the present stream counts as knowing all of this node: were the link cut then, it would not
+        bring back the rest.
+        """
         self._replica = replica
         self._peer = peer
         self._cursors = {origin: position for origin, position in known.items() if origin != peer.name}
@@ -62,7 +68,7 @@ class Feed:
         """Begin the next snapshot that may begin; b"" if there is none."""
         for plan in self._fulls:
             position = self._goal(plan.origin)
-            if position is None:
+            if position is None or not self._may_send(plan.origin):
                 continue
             self._fulls.remove(plan)
             if position.incarnation != plan.position.incarnation:
@@ -87,7 +93,9 @@ class Feed:
         return b""
 
     def _may_send(self, origin: str) -> bool:
-        """Of the peer's own streams only the one from before its restart, and only if it was planned."""
+        if origin == self._replica.name:
+            return not self.holds_own
+        # Of the peer's own streams only the one from before its restart, and only if it was planned.
         return origin != self._peer.name or origin in self._targets
 
     def _goal(self, origin: str) -> Position | None:

@@ -17,16 +17,27 @@ class Intake:
         check_life(replica, peer.name, peer.incarnation)
         self.resync: dict[str, str] = {}
         """By origin: how the peer last brought it up, for the operator."""
+        self.brings_back = True
+        """May it still bring back this node's own stream from before a restart?"""
         self.batches = 0
         self.records = 0
         self._replica = replica
         self._peer = peer
+        self._earlier: Position | None = None
+        """Where this node's own earlier stream ends."""
         self._snapshots: dict[str, tuple[StreamPlan, int]] = {}
         """Snapshots under way, with the records of each so far."""
 
-    def begin(self, plan: StreamPlan) -> str:
-        """A stream is announced; returns what to tell the operator."""
+    def burst(self, plans: list[StreamPlan]) -> list[str]:
+        """Streams are announced; returns what to tell the operator."""
+        told = [self._begin(plan) for plan in plans]
+        self.brings_back = self._earlier is not None
+        return told
+
+    def _begin(self, plan: StreamPlan) -> str:
         self._check_origin(plan.origin, plan.position.incarnation)
+        if plan.origin == self._replica.name:
+            self._earlier = plan.position
         if plan.full:
             self._snapshots[plan.origin] = (plan, 0)
         self.resync[plan.origin] = f"full ({plan.reason})" if plan.full else f"partial after batch {plan.after}"
@@ -40,6 +51,7 @@ class Intake:
         if records is not None:
             self.batches += 1
             self.records += records
+        self._notice_end(batch.origin, Position(batch.incarnation, batch.sequence))
 
     def snapshot(self, batch: Batch, now: float) -> None:
         """A piece of a snapshot."""
@@ -56,6 +68,12 @@ class Intake:
         del self._snapshots[origin]
         self.records += records
         self._replica.finish_snapshot(origin, position)
+        self._notice_end(origin, position)
+
+    def _notice_end(self, origin: str, position: Position) -> None:
+        if origin == self._replica.name and self._earlier is not None and position >= self._earlier:
+            self._earlier = None
+            self.brings_back = False
 
     def _under_way(self, origin: str) -> tuple[StreamPlan, int]:
         try:

@@ -391,7 +391,7 @@ class LinkSession:
             raise LinkError(f"protocol error: {kind.name} before HELLO")
         match kind:
             case FrameType.BURST:
-                self._notices += [Notice("info", intake.begin(plan)) for plan in wire.decode_burst(payload)]
+                self._notices += [Notice("info", text) for text in intake.burst(wire.decode_burst(payload))]
             case FrameType.BATCH:
                 intake.batch(wire.decode_batch(payload), payload, now)
             case FrameType.SNAPSHOT:
@@ -401,9 +401,10 @@ class LinkSession:
 
     def _next_data(self, now: float) -> bytes:
         """One frame of data, or b"" if the peer has been sent all that there is."""
-        feed = self._feed
-        if feed is None:
+        feed, intake = self._feed, self._intake
+        if feed is None or intake is None:
             return b""
+        feed.holds_own = intake.brings_back
         end = self._end_of_burst(feed, now)
         if end:
             return end

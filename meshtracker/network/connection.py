@@ -209,7 +209,7 @@ def plain_error(error: BaseException) -> str:
         return "; ".join(dict.fromkeys(plain_error(part) for part in error.exceptions))
     if isinstance(error, ssl.SSLError):
         # Its errno is OpenSSL's.
-        reason = error.reason or "unexpected end"
+        reason: str = getattr(error, "reason", None) or "unexpected end"  # ssl sets it on what it raises itself
         return getattr(error, "verify_message", "") or reason.replace("_", " ").lower()
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)

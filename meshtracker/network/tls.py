@@ -74,13 +74,12 @@ def server_context(certificate_file: Path, key_file: Path) -> tuple[ssl.SSLConte
     try:
         context.load_cert_chain(certificate_file, key_file)
         der = ssl.PEM_cert_to_DER_cert(_first_certificate(certificate_file.read_text()))
-    except ssl.SSLError as error:
+    except (OSError, ValueError) as error:
         pair = f"link.certificate_file {certificate_file}, link.key_file {key_file}"
-        raise StartError(f"{pair}: not a certificate and its key (PEM)") from error
-    except OSError as error:
-        raise StartError(f"{_unread(certificate_file, key_file)}: {error.strerror}") from error
-    except ValueError as error:
-        raise StartError(f"link.certificate_file {certificate_file}: {error}") from error
+        # OpenSSL's own words ("PEM lib") say nothing to an operator.
+        if isinstance(error, ssl.SSLError | ValueError):
+            raise StartError(f"{pair}: not a certificate and its key (PEM)") from error
+        raise StartError(f"{pair}: {error.strerror}") from error
     return context, der
 
 

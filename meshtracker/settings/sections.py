@@ -227,7 +227,7 @@ class SnapshotSettings:
 
 @attrs.frozen
 class AdminSettings:
-    """The API, dashboard and metrics of this node."""
+    """The API and metrics of this node."""
 
     listen: tuple[AdminAddress, ...] = option(
         (ListenAddress("127.0.0.1", 6970),),

@@ -177,6 +177,17 @@ def test_the_demo_says_how_it_went(command: Command, monkeypatch: pytest.MonkeyP
     assert asked == [(None, False), (2.5, True)]
 
 
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf"])
+def test_the_demo_is_given_a_sensible_time(command: Command, monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    def run_demo(*, seconds: float | None, plain: bool) -> int:
+        raise AssertionError("it ran")
+
+    replace_module(monkeypatch, "meshtracker.demo", main=run_demo)
+    said = command("demo", f"--seconds={seconds}")
+    assert said.code == 2
+    assert "--seconds" in said.err
+
+
 def test_password(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "mesh-password"
     assert command("password", str(path)) == Said(0, f"{path}: a new password\n", "")

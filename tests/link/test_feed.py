@@ -33,7 +33,9 @@ def hub_with(*names: str, batches: int = 3, max_log_bytes: int = 1 << 20) -> Nod
 
 
 def feed_of(owner: Node, peer: Node, known: Vector) -> Feed:
-    return Feed(owner.mesh, peer.mesh.hello(NOW), known)
+    feed = Feed(owner.mesh, peer.mesh.hello(NOW), known)
+    feed.holds_own = False
+    return feed
 
 
 def said(feed: Feed) -> list[tuple[str, str, int]]:
@@ -118,6 +120,17 @@ def test_a_cursor_that_fell_off_the_log_gets_a_snapshot() -> None:
     feed = feed_of(hub, node("x"), {"hub": Position(1000, 0), "a": Position(1000, 2)})
     assert feed.sent == {"a": "full (fell behind)"}
     assert said(feed)[-1] == ("SNAPSHOT_END", "a", 20)
+
+
+def test_its_own_stream_waits_until_the_peer_has_brought_back_the_earlier_one() -> None:
+    hub = hub_with("a")
+    announce(hub, 5)
+    hub.mesh.flush(NOW)
+    feed = Feed(hub.mesh, node("x").mesh.hello(NOW), {"a": Position(1000, 3)})
+    assert said(feed) == []
+    assert not feed.burst_is_sent
+    feed.holds_own = False
+    assert said(feed)[-1] == ("SNAPSHOT_END", "hub", 1)
 
 
 def test_nobody_is_sent_its_own_present_stream() -> None:

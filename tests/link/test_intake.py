@@ -27,24 +27,27 @@ def intake_of(*, forwards: bool) -> Intake:
 
 def test_the_operator_is_told_how_each_origin_comes() -> None:
     intake = intake_of(forwards=True)
-    assert intake.begin(plan("there")) == "there: full resync: new node"
-    assert intake.begin(plan("third", full=False)) == "third: partial resync after batch 3"
+    assert intake.burst([plan("there"), plan("third", full=False)]) == [
+        "there: full resync: new node",
+        "third: partial resync after batch 3",
+    ]
     assert intake.resync == {"there": "full (new node)", "third": "partial after batch 3"}
 
 
 def test_a_leaf_sends_its_own_stream_and_what_the_hub_lost() -> None:
     intake = intake_of(forwards=False)
-    intake.begin(plan("there"))
-    intake.begin(plan("here", incarnation=1))
+    assert intake.brings_back
+    intake.burst([plan("there"), plan("here", incarnation=1)])
+    assert intake.brings_back
     with pytest.raises(LinkError, match="a leaf sent the stream of another node, third"):
-        intake.begin(plan("third"))
+        intake.burst([plan("third")])
 
 
 def test_nobody_writes_under_this_nodes_name() -> None:
     here = node("here").mesh
     intake = Intake(here, node("there", forwards=True).mesh.hello(NOW))
     with pytest.raises(LinkError, match="another node writes under this node's name"):
-        intake.begin(plan("here", incarnation=here.incarnation))
+        intake.burst([plan("here", incarnation=here.incarnation)])
 
 
 def test_an_older_life_of_the_peer_is_refused() -> None:
@@ -63,6 +66,7 @@ def test_a_snapshot_is_announced_whole_and_counted() -> None:
     owner.mesh.flush(NOW)
     here = node("here")
     feed = Feed(owner.mesh, here.mesh.hello(NOW), {})
+    feed.holds_own = False
     decoder = FrameDecoder()
     decoder.max_payload_bytes = wire.MAX_PAYLOAD_BYTES
     stream = b"".join(iter(lambda: feed.next_frame(NOW), b""))
@@ -74,7 +78,8 @@ def test_a_snapshot_is_announced_whole_and_counted() -> None:
     with pytest.raises(LinkError, match="that no burst announced"):
         intake.snapshot(piece, NOW)
     [announced] = feed.plans
-    intake.begin(announced)
+    intake.burst([announced])
+    assert not intake.brings_back
     with pytest.raises(LinkError, match="holds 0 records where 30 were sent"):
         intake.end_snapshot(*end)
     intake.snapshot(piece, NOW)
@@ -89,5 +94,15 @@ def test_a_snapshot_is_announced_whole_and_counted() -> None:
 def test_origin_names_are_bounded() -> None:
     intake = intake_of(forwards=True)
     with pytest.raises(WireError, match="node names in one mesh"):
-        for number in range(1000):
-            intake.begin(plan(f"node-{number}"))
+        intake.burst([plan(f"node-{number}") for number in range(1000)])
+
+
+def test_the_end_of_what_is_brought_back_is_noticed() -> None:
+    here = node("here", incarnation=2000)
+    here.mesh.resume({"here": Position(1000, 3)})
+    intake = Intake(here.mesh, node("there", forwards=True).mesh.hello(NOW))
+    intake.burst([plan("here", full=False)])
+    for sequence in (4, 5):
+        assert intake.brings_back
+        intake.batch(wire.Batch("here", 1000, sequence, 0, b""), b"", NOW)
+    assert not intake.brings_back

@@ -302,13 +302,11 @@ def test_who_cannot_prove_it_is_told_one_plain_line(
     assert link.states == CLOSED
     assert reasons(link)[0].startswith(leaf_says)
     assert reasons(link)[1].startswith(hub_says)
+    assert detail in reasons(link)[1]
     assert not any("\n" in reason for reason in reasons(link))
     assert link.leaf.told_by_peer
     assert not link.hub.told_by_peer
     assert link.leaf.authentication_failed is link.hub.authentication_failed is bool(detail)
-    noted = [notice.text for notice in link.hub.notices() if notice.level == "warning"]
-    assert len(noted) == bool(detail)
-    assert all(detail in text for text in noted)
     # Neither a name nor a vector of the mesh was shown.
     said = [kind for kind, _ in frames(link.bytes[link.hub])]
     assert set(said) <= {FrameType.AUTH_CHALLENGE, FrameType.CLOSE}
@@ -330,7 +328,8 @@ def test_a_recorded_link_cannot_be_played_again() -> None:
     empty = node("hub", forwards=True)
     end = session(empty, dials=False)
     end.receive_data(bytes(link.bytes[link.leaf]), NOW)
-    assert (end.state, end.reason) == (State.CLOSED, FAILED)
+    assert end.state is State.CLOSED
+    assert end.reason.startswith(FAILED)
     assert not rows(empty)
 
 

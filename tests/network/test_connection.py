@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
+import pytest
 import structlog
 import trio
 from structlog.testing import capture_logs
 
 from meshtracker.link.authentication import Credential
 from meshtracker.link.session import LinkPolicy, LinkSession, State
+from meshtracker.network import tls
 from meshtracker.network.connection import plain_error
 from meshtracker.wire.link import FrameDecoder, FrameType
 from tests.network.test_link import PASSWORD, Place, dialing, listening, place, until
@@ -87,3 +92,14 @@ def test_errors_in_plain_words() -> None:
     assert plain_error(refused) == "Connection refused"
     assert plain_error(trio.TooSlowError()) == "no answer in time"
     assert plain_error(ValueError()) == "ValueError"
+    assert plain_error(socket.gaierror(-2, "Name or service not known")) == "Name or service not known"
+
+
+def test_openssl_has_error_numbers_of_its_own() -> None:
+    hello, answer = ssl.MemoryBIO(), ssl.MemoryBIO()
+    end = tls.client_context(None).wrap_bio(answer, hello)
+    answer.write(b"220 mail.example.org ESMTP\r\n")
+    with pytest.raises(ssl.SSLError) as caught:
+        end.do_handshake()
+    assert plain_error(caught.value) == "wrong version number"
+    assert plain_error(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")) == "unexpected end"

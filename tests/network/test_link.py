@@ -195,9 +195,18 @@ def log() -> object:
 
 async def test_a_wrong_password(log: Log) -> None:
     told = await refused(place("hub", forwards=True), place("a", password="not that password"), log=log)
-    assert told.hub == "link of a stranger ended: authentication failed"
+    assert told.hub == "link of a stranger ended: authentication failed: wrong password"
     assert told.leaf.endswith("refused by the hub: authentication failed")
-    assert any("wrong password" in str(entry["event"]) for entry in log)
+
+
+async def test_trouble_that_comes_again_is_logged_once(log: Log) -> None:
+    hub, leaf = place("hub", forwards=True), place("a")
+    async with listening(hub, networks=(ip_network("192.0.2.0/24"),)), dialing(leaf, hub.port):
+        await until(lambda: sum("a stranger" in str(entry["event"]) for entry in log) >= 3)
+    assert [line.partition(":")[0] for line in sorted(warnings(log))] == [
+        "link of a stranger ended",
+        "link to 127.0.0.1",
+    ]
 
 
 async def test_a_wrong_network(log: Log) -> None:
@@ -230,7 +239,15 @@ async def test_a_name_that_a_live_node_has(log: Log) -> None:
 
 async def test_tls_on_one_side_only(log: Log) -> None:
     told = await refused(place("hub", forwards=True), place("a"), log=log, secure=(True, False))
+    assert told.hub.startswith("link of a stranger ended: no TLS: ")
     assert "is link.tls off on one side?" in told.hub
+    assert "the other side hung up without a word (is link.tls off on one side" in told.leaf
+
+
+async def test_tls_on_the_dialing_side_only(log: Log) -> None:
+    told = await refused(place("hub", forwards=True), place("a"), log=log, secure=(False, True))
+    assert "but TLS: is link.tls off on one side?" in told.hub
+    assert "is link.tls off on one side" in told.leaf
 
 
 async def test_another_protocol_version(log: Log) -> None:

@@ -56,9 +56,13 @@ def test_an_authority_makes_the_name_count_too(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     certificate, key = tls.own_certificate(tmp_path, "hub", TODAY)
-    with pytest.raises(StartError, match=r"holds no certificate|no start line|PEM lib"):
+    with pytest.raises(StartError, match=r"not a certificate and its key"):
         tls.server_context(key, key)
-    with pytest.raises(StartError, match=r"link\.certificate_file"):
+    with pytest.raises(StartError, match=r"link\.certificate_file .*missing: No such file or directory"):
         tls.server_context(certificate, tmp_path / "missing")
+    with pytest.raises(StartError, match=r"link\.ca_file .*link-key.pem: no certificates in it"):
+        tls.client_context(key)
+    with pytest.raises(StartError, match=r"link\.ca_file .*missing: No such file or directory"):
+        tls.client_context(tmp_path / "missing")
     with pytest.raises(StartError, match=r"node\.state_dir"):
         tls.own_certificate(tmp_path / "missing", "hub", TODAY)

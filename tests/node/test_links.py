@@ -6,7 +6,7 @@ import pytest
 
 from meshtracker.errors import LinkError
 from meshtracker.link.session import State
-from meshtracker.node.links import KEPT_FAILURES
+from meshtracker.node.links import KEPT_FAILURES, NEWS_SECONDS
 from tests.mouth_to_mouth import NOW, node, session, synced
 
 
@@ -32,6 +32,35 @@ def test_links_that_ended_are_kept_for_a_while_one_for_each_trouble() -> None:
     kept = [statistics.reason for statistics in hub.links.statistics(NOW)]
     assert len(kept) == len(set(kept)) == KEPT_FAILURES
     assert kept[0] == f"reason {(3 * KEPT_FAILURES - 1) % (KEPT_FAILURES + 5)}"
+
+
+def test_the_time_since_the_end_goes_on() -> None:
+    hub = node("hub", forwards=True)
+    ended = session(hub, dials=False)
+    ended.close("enough", NOW)
+    hub.links.remove(ended, NOW + 1)
+    [statistics] = hub.links.statistics(NOW + 60)
+    assert (statistics.since_seconds, statistics.heard_seconds_ago) == (60, 60)
+
+
+def test_trouble_is_news_once() -> None:
+    hub = node("hub", forwards=True)
+
+    def end(reason: str, now: float) -> bool:
+        ended = session(hub, dials=False)
+        ended.close(reason, now)
+        return hub.links.remove(ended, now)
+
+    assert end("wrong", NOW)
+    assert not end("wrong", NOW + 1)
+    assert end("worse", NOW + 1)
+    assert not end("wrong", NOW + NEWS_SECONDS)
+    assert end("wrong", NOW + 3 * NEWS_SECONDS)
+    link = synced(node("a"), hub)
+    for _ in range(2):
+        link.hub.close("lost", NOW)
+        assert hub.links.remove(link.hub, NOW)
+        hub.links.add(link.hub)
 
 
 @pytest.mark.parametrize(("incarnation", "replaces"), [(999, False), (1000, True), (1001, True)])
