@@ -9,7 +9,7 @@ cli, __main__    commands, tables
    frontends/    bytes to bytes: the HTTP and the UDP tracker
     node/        owns all mutable state; frozen statistics
      swarm/      peers, registry, selection, expiry, access
-     link/       session, authentication, log, vector
+     link/       session, authentication, log, feed, intake
       wire/      codecs: bencode, compact peers, queries, BEP 15, link frames
 client/          a tracker client; imports wire and model only
 settings/        frozen sections, strict loading; read by app, demo and cli only

@@ -22,6 +22,9 @@ from meshtracker.wire.http_response import (
 )
 from meshtracker.wire.query import claimed_address, parse_announce, parse_scrape
 
+MAX_FULL_SCRAPES = 4
+"""Answers with all swarms that are under way at once: each holds a list of them for as long as its client likes to read."""
+
 _ANNOUNCE_PATHS = (b"/announce", b"/announce/")
 _SCRAPE_PATHS = (b"/scrape", b"/scrape/")
 _TEXTS = {b"/": b"a BitTorrent tracker: /announce, /scrape\n", b"/health": b"ok\n"}
@@ -49,6 +52,7 @@ class HttpFrontend:
         "_announces",
         "_failures",
         "_full_scrape",
+        "_full_scrapes",
         "_max_scrape_hashes",
         "_node",
         "_others",
@@ -70,6 +74,7 @@ class HttpFrontend:
         self._node = node
         self._max_scrape_hashes = max_scrape_hashes
         self._full_scrape = full_scrape
+        self._full_scrapes = 0
         self._address_networks = Networks(address_networks)
         self._proxies = Networks(trusted_proxies) if trusted_proxies else None
         self._announces = 0
@@ -128,15 +133,27 @@ class HttpFrontend:
         info_hashes = parse_scrape(request.query, max_info_hashes=self._max_scrape_hashes)
         if not info_hashes and not self._full_scrape:
             raise ClientError("scrape without info_hash is not allowed here")
+        if not info_hashes and self._full_scrapes >= MAX_FULL_SCRAPES:
+            raise ClientError("too many scrapes without info_hash at once", retry_in_minutes=1)
         self._scrapes += 1
-        interval_seconds = self._node.policy.min_interval_seconds
         if not info_hashes:
-            return _stream(scrape_pieces(self._node.scrape_all(), min_request_interval_seconds=interval_seconds))
+            return self._scrape_all()
+        interval_seconds = self._node.policy.min_interval_seconds
         # Sorted, and each once, because they are keys of a dictionary.
         wanted = sorted(set(info_hashes))
         files = zip(wanted, self._node.scrape(wanted), strict=True)
         body = b"".join(scrape_pieces(files, min_request_interval_seconds=interval_seconds))
         return ok_response(body, keep_alive=request.keep_alive)
+
+    def _scrape_all(self) -> Iterator[bytes]:
+        """A response that ends with its connection. That is enough: bencode tells where it ends itself."""
+        self._full_scrapes += 1
+        try:
+            yield response_head(OK, keep_alive=False)
+            interval_seconds = self._node.policy.min_interval_seconds
+            yield from scrape_pieces(self._node.scrape_all(), min_request_interval_seconds=interval_seconds)
+        finally:
+            self._full_scrapes -= 1
 
     def _fail(self, request: RequestHead, error: ClientError) -> bytes:
         """Status 200 all the same: clients take any other for a broken tracker (client-quirks 18)."""
@@ -156,9 +173,3 @@ class HttpFrontend:
         self._others += 1
         known = request.path in _ANNOUNCE_PATHS or request.path in _SCRAPE_PATHS or request.path in _TEXTS
         return response_head(OK if known else NOT_FOUND, keep_alive=request.keep_alive)
-
-
-def _stream(body: Iterator[bytes]) -> Iterator[bytes]:
-    """A response that ends with its connection. That is enough: bencode tells where it ends itself."""
-    yield response_head(OK, keep_alive=False)
-    yield from body

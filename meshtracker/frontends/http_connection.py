@@ -13,8 +13,9 @@ import attrs
 from meshtracker.frontends.http import HttpFrontend
 from meshtracker.wire.http_head import TOO_LONG, RequestHeadError, head_end, parse_head
 
-_ANSWERS_AT_ONCE_BYTES = 65_536
-"""Pipelined requests are answered up to this many bytes at a time, so that none has a turn much longer than others."""
+_ANSWERS_AT_ONCE_BYTES = 16_384
+"""Pipelined requests are answered up to this many bytes at a time: none has a turn much longer than others, and of
+thousands of clients that read nothing each holds little."""
 _LINGER_SECONDS = 2.0
 """How long a client whose request was refused may go on sending: time enough for it to read why."""
 

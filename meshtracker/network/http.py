@@ -27,6 +27,8 @@ RECEIVE_BYTES = 4096
 """Read at once from one connection: a whole request, but not so many pipelined ones that others would have to wait."""
 SWEEP_SECONDS = 1.0
 """Deadlines are looked at this often; so long, too, no connection is accepted after the system had no room for one."""
+TURN_SECONDS = 0.01
+"""After this, other tasks get their turn even within a batch: pipelined requests may make each connection of it dear."""
 EVICTED_SHARE = 100
 """At the bound, one connection in so many makes room: looking for them costs something, so it is done for several."""
 
@@ -162,7 +164,7 @@ class HttpService:
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
             self._batches += 1
-            self._serve_batch(trio.current_time())
+            await self._serve_batch()
 
     async def _sweep(self) -> None:
         while True:
@@ -174,12 +176,18 @@ class HttpService:
             if not self._is_accepting:
                 self._accept_again()
 
-    def _serve_batch(self, now: float) -> None:
-        """Serve what is ready, up to a batch. One ``now`` does for all of it: it lasts milliseconds."""
+    async def _serve_batch(self) -> None:
+        """Serve what is ready, up to a batch, in turns."""
+        turn = trio.current_time()
         for descriptor, _ in self._epoll.poll(0, self._max_batch_connections):
+            now = trio.current_time()
+            if now - turn > TURN_SECONDS:
+                # Not left for the next batch: it would begin with the same connections, and these might never be served.
+                await trio.lowlevel.checkpoint()
+                now = turn = trio.current_time()
             client = self._clients.get(descriptor)
             if client is None:
-                # Or it was closed earlier in this batch.
+                # Or it was closed since the batch began.
                 if descriptor in self._listeners:
                     self._accept(self._listeners[descriptor], now)
             elif client.events == select.EPOLLIN:
@@ -190,7 +198,8 @@ class HttpService:
     # ------------------------------------------------------------ listening
 
     def _accept(self, listener: socket.socket, now: float) -> None:
-        """Accept up to a batch of connections, and serve those whose request is there already."""
+        """Accept up to a batch of connections, or a turn, and serve those whose request is there already."""
+        turn = now
         for _ in range(self._max_batch_connections):
             try:
                 accepted, source = listener.accept()
@@ -206,6 +215,9 @@ class HttpService:
                 continue
             self._accepted += 1
             self._receive(_Client(accepted, self._open_connection(packed_address(source[0]), now)), now)
+            now = trio.current_time()
+            if now - turn > TURN_SECONDS:
+                return
 
     def _stop_accepting(self) -> None:
         """Or the waiting connection would wake the service again and again, until others are closed."""

@@ -13,6 +13,7 @@ from meshtracker import __version__
 from meshtracker.errors import ClientError
 from meshtracker.link.clock import HybridClock
 from meshtracker.model import (
+    PEER_ID_BYTES,
     SCRAPE_UNKNOWN,
     STAMP_COUNTER_BITS,
     AnnounceAnswer,
@@ -94,25 +95,29 @@ class Node:
             self._refused += 1
             raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
         identity = _identity(request)
+        address = request.address + request.port.to_bytes(2, "big")
         swarm = self.registry.get(info_hash)
         asker = -1
         if request.event is Event.STOPPED:
             if swarm is not None:
-                self._remove(info_hash, swarm, identity, now)
+                self._remove(info_hash, swarm, identity, address, now)
         elif request.port:
             if swarm is None:
                 swarm = self.registry.swarm(info_hash)
-            asker = self._hear(swarm, identity, request, now)
+            asker = self._hear(swarm, identity, address, request, now)
             if asker < 0:
                 self.registry.forget_if_empty(info_hash)
         return self._answer(swarm, identity, asker, request)
 
-    def _hear(self, swarm: Swarm, identity: bytes, request: AnnounceRequest, now: float) -> int:
+    def _hear(self, swarm: Swarm, identity: bytes, address: bytes, request: AnnounceRequest, now: float) -> int:
         """Write what a client announced, if it is news; returns the client's position (-1: not stored)."""
-        address = request.address + request.port.to_bytes(2, "big")
         pack = swarm.v4 if len(address) == 6 else swarm.pack(18)
         state = _SEEDER if request.left == 0 else _PARTIAL if request.event is Event.PAUSED else _LEECHER
         position = pack.find(identity)
+        if position < 0:
+            position = _find_rekeyed(pack, request.peer_id, address)
+            if position >= 0:
+                identity = pack.row(position).identity
         moved, before = True, -1
         if position >= 0:
             stamp, _, before = pack.fields(position)
@@ -143,10 +148,12 @@ class Node:
             if other.identity != identity:
                 self._bury(info_hash, swarm, pack, position, now)
 
-    def _remove(self, info_hash: bytes, swarm: Swarm, identity: bytes, now: float) -> None:
+    def _remove(self, info_hash: bytes, swarm: Swarm, identity: bytes, address: bytes, now: float) -> None:
         """A client stopped: it leaves in both families."""
         for pack in swarm.packs():
             position = pack.find(identity)
+            if position < 0 and pack.address_bytes == len(address):
+                position = _find_rekeyed(pack, identity[:PEER_ID_BYTES], address)
             if 0 <= position < pack.live:
                 self._bury(info_hash, swarm, pack, position, now)
 
@@ -233,6 +240,15 @@ class Node:
             vector=self.mesh.vector_statistics(),
             links=self.links.statistics(now),
         )
+
+
+def _find_rekeyed(pack: PeerPack, peer_id: bytes, address: bytes) -> int:
+    """Position of a client known by another key, with this very peer id and address (-1: none).
+
+    aria2 draws a new key for each announce over UDP.
+    """
+    position = pack.find_address(address)
+    return position if position >= 0 and pack.row(position).identity[:PEER_ID_BYTES] == peer_id else -1
 
 
 def _identity(request: AnnounceRequest) -> bytes:

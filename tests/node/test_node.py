@@ -123,6 +123,21 @@ def test_nobody_else_can_move_or_remove_a_client_without_a_key() -> None:
     assert peers(announce(tracker, 2)) == {1001}
 
 
+def test_a_client_that_draws_a_new_key_each_time_stays_one_client() -> None:
+    one = node("one")
+    for key in (11, 12, 13):
+        announce(one, 1, key=key)
+        assert counts(one)[:2] == (0, 1)
+    assert changes(one) == 1
+    announce(one, 1, key=14, event=Event.STOPPED)
+    assert counts(one)[:2] == (0, 0)
+    assert len(rows(one)) == 1
+    # From another address the same peer id and a wrong key are a stranger's.
+    announce(one, 1, key=15)
+    announce(one, 1, key=16, address=bytes([127, 0, 0, 9]), event=Event.STOPPED)
+    assert counts(one)[:2] == (0, 1)
+
+
 @pytest.mark.parametrize("key", [1, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF])
 def test_every_key_works(key: int) -> None:
     tracker = node("n")
