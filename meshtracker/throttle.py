@@ -5,6 +5,11 @@ from __future__ import annotations
 _IPV6_SITE_BYTES = 8
 
 
+def site(address: bytes) -> bytes:
+    """What one host has of a packed address: all of an IPv4 address, the /64 of an IPv6 address."""
+    return address if len(address) == 4 else address[:_IPV6_SITE_BYTES]
+
+
 class Throttle:
     """At most ``limit`` offences of a source in a window that begins with its first one.
 
@@ -28,7 +33,7 @@ class Throttle:
 
     def record(self, address: bytes, now: float) -> bool:
         """Count an offence of a packed address; is the source blocked from now on?"""
-        source = address if len(address) == 4 else address[:_IPV6_SITE_BYTES]
+        source = site(address)
         entry = self._sources.get(source)
         if entry is None or entry[0] <= now:
             self._make_room(now)
@@ -38,7 +43,7 @@ class Throttle:
 
     def blocks(self, address: bytes, now: float) -> bool:
         """Has the source of a packed address offended more than ``limit`` times in its window?"""
-        entry = self._sources.get(address if len(address) == 4 else address[:_IPV6_SITE_BYTES])
+        entry = self._sources.get(site(address))
         return entry is not None and entry[0] > now and entry[1] > self._limit
 
     def _make_room(self, now: float) -> None:

@@ -4,12 +4,16 @@ GET /api/status   all figures of the node and its services, as JSON
 GET /api/links    ``node.links`` of them
 GET /metrics      the same figures for Prometheus
 GET /health       "ok" while the node answers; the only one that needs no token
+
+Without a token the node must be asked by address or as localhost: see `_LocalHost`.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.applications import Starlette
@@ -38,7 +42,8 @@ def make_app(provider: Provider, *, token: str | None) -> ASGIApp:
     }
     routes = [Route(path, _endpoint(provider, answer)) for path, answer in answers.items()]
     routes.append(Route("/health", _health))
-    return Starlette(routes=routes, middleware=[] if token is None else [Middleware(_BearerToken, token=token)])
+    guard = Middleware(_LocalHost) if token is None else Middleware(_BearerToken, token=token)
+    return Starlette(routes=routes, middleware=[guard])
 
 
 def _endpoint(provider: Provider, answer: Callable[[Status], Response]) -> Callable[[Request], Awaitable[Response]]:
@@ -54,6 +59,32 @@ def _endpoint(provider: Provider, answer: Callable[[Status], Response]) -> Calla
 
 async def _health(_: Request) -> Response:
     return PlainTextResponse("ok\n")
+
+
+class _LocalHost:
+    """Keeps web pages out: a browser on this machine asks for a page's own host name, wherever DNS has that name lead.
+
+    (DNS rebinding. What may listen without a token is out of everybody else's reach.)
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or scope["path"] in _OPEN_PATHS or _asks_by_address(scope):
+            await self._app(scope, receive, send)
+            return
+        text = "without admin.token this node is asked by its address or as localhost\n"
+        await PlainTextResponse(text, status_code=403)(scope, receive, send)
+
+
+def _asks_by_address(scope: Scope) -> bool:
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    try:
+        names = [urlsplit(f"//{host}").hostname or "" for host in hosts if host]
+        return all(name == "localhost" or ip_address(name) for name in names)
+    except ValueError:
+        return False
 
 
 class _BearerToken:

@@ -8,6 +8,7 @@ import resource
 import secrets
 import socket
 import ssl
+import stat
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -32,7 +33,7 @@ from meshtracker.network.link import DialPolicy, LinkService, ListenPolicy
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node
 from meshtracker.node.policy import TrackerPolicy
-from meshtracker.settings import AdminAddress, Settings, UnixAddress
+from meshtracker.settings import SECRET_FILES, AdminAddress, Settings, UnixAddress
 from meshtracker.storage.service import SnapshotService
 from meshtracker.swarm.access import Access
 from meshtracker.throttle import Throttle
@@ -101,8 +102,11 @@ def _is_to_be_had(address: AdminAddress) -> bool:
     return has_ipv6
 
 
-def raise_file_limit(settings: Settings) -> None:
-    """Ask the system for the file descriptors that `http.max_connections` may need; warn if it gives less."""
+def raise_file_limit(settings: Settings) -> int:
+    """Ask the system for the file descriptors that `http.max_connections` may need; warn if it gives less.
+
+    Returns how many connections to hold: others must not keep links and snapshots from their files.
+    """
     wanted = settings.http.max_connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     given = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -110,6 +114,7 @@ def raise_file_limit(settings: Settings) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (given, hard))
     if given < wanted:
         log.warning("fewer connections than http.max_connections will fit: the limit of open files is low", limit=given)
+    return min(settings.http.max_connections, max(given - _OTHER_FILES, given // 2))
 
 
 def node_name(settings: Settings) -> str:
@@ -130,6 +135,17 @@ def prepare_state_dir(settings: Settings) -> Path | None:
     except OSError as error:
         raise StartError(f"node.state_dir {state_dir}: {error.strerror}") from error
     return state_dir
+
+
+def warn_of_loose_files(settings: Settings) -> None:
+    """Say which secrets every user of this machine can read, and whether all can write where this node trusts files."""
+    files = {Path(settings.origins[key]) for key in SECRET_FILES if key in settings.origins}
+    for path in sorted(files | ({settings.link.key_file} if settings.link.key_file else set())):
+        if path.is_file() and path.stat().st_mode & stat.S_IROTH:
+            log.warning("every user of this machine can read a secret of this node: chmod 600", file=str(path))
+    state_dir = settings.node.state_dir
+    if state_dir is not None and state_dir.is_dir() and state_dir.stat().st_mode & stat.S_IWOTH:
+        log.warning("every user of this machine can write to node.state_dir: chmod 700", directory=str(state_dir))
 
 
 def read_access(settings: Settings) -> Access:
@@ -200,8 +216,10 @@ def build_udp(settings: Settings, node: Node, sockets: Sockets) -> tuple[UdpFron
     return frontend, service
 
 
-def build_http(settings: Settings, node: Node, sockets: Sockets) -> tuple[HttpFrontend, http.HttpService]:
-    """The HTTP tracker."""
+def build_http(
+    settings: Settings, node: Node, sockets: Sockets, *, max_connections: int
+) -> tuple[HttpFrontend, http.HttpService]:
+    """The HTTP tracker; ``max_connections`` is what `raise_file_limit` gave."""
     frontend = HttpFrontend(
         node=node,
         max_scrape_hashes=settings.tracker.max_scrape_hashes,
@@ -217,7 +235,7 @@ def build_http(settings: Settings, node: Node, sockets: Sockets) -> tuple[HttpFr
     service = http.HttpService(
         sockets.http,
         open_connection=lambda address, now: HttpConnection(frontend=frontend, limits=limits, address=address, now=now),
-        max_connections=settings.http.max_connections,
+        max_connections=max_connections,
         max_batch_connections=settings.http.max_batch_connections,
         write_timeout_seconds=settings.http.write_timeout_seconds,
     )

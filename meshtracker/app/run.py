@@ -137,7 +137,8 @@ class Services:
 @contextmanager
 def prepare(settings: Settings) -> Iterator[Services]:
     """Build a node and bind its sockets. Raises `StartError`, and then nothing is left behind."""
-    build.raise_file_limit(settings)
+    max_connections = build.raise_file_limit(settings)
+    build.warn_of_loose_files(settings)
     state_dir = build.prepare_state_dir(settings)
     access = build.read_access(settings)
     tls = build.link_tls(settings)
@@ -148,7 +149,7 @@ def prepare(settings: Settings) -> Iterator[Services]:
         if snapshot is not None:
             log.info("swarms restored", **attrs.asdict(restore(node, snapshot, trio.current_time())))
         udp_frontend, udp_service = build.build_udp(settings, node, sockets)
-        http_frontend, http_service = build.build_http(settings, node, sockets)
+        http_frontend, http_service = build.build_http(settings, node, sockets, max_connections=max_connections)
         yield Services(
             settings=settings,
             node=node,

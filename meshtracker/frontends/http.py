@@ -23,7 +23,7 @@ from meshtracker.wire.http_response import (
 from meshtracker.wire.query import claimed_address, parse_announce, parse_scrape
 
 MAX_FULL_SCRAPES = 4
-"""Answers with all swarms that are under way at once: each holds a list of them for as long as its client likes to read."""
+"""Answers with all swarms, under way at once: each holds a list of them for as long as its client likes to read."""
 
 _ANNOUNCE_PATHS = (b"/announce", b"/announce/")
 _SCRAPE_PATHS = (b"/scrape", b"/scrape/")

@@ -9,6 +9,10 @@ from meshtracker.errors import LinkError
 from meshtracker.link.replica import Replica
 from meshtracker.wire.link import Batch, Hello, Position, StreamPlan
 
+MAX_START_AHEAD_SECONDS = 86_400.0
+"""A node's start further ahead of this node's clock is refused: all that the node says after its next start would be
+taken for old until that time has come. Shorter ones happen where a clock was set back, and pass."""
+
 
 class Intake:
     """The receiving side of a session. Every method raises `LinkError` or `WireError` for what must end the link."""
@@ -28,13 +32,14 @@ class Intake:
         self._snapshots: dict[str, tuple[StreamPlan, int]] = {}
         """Snapshots under way, with the records of each so far."""
 
-    def burst(self, plans: list[StreamPlan]) -> list[str]:
+    def burst(self, plans: list[StreamPlan], now: float) -> list[str]:
         """Streams are announced; returns what to tell the operator."""
-        told = [self._begin(plan) for plan in plans]
+        told = [self._begin(plan, now) for plan in plans]
         self.brings_back = self._earlier is not None
         return told
 
-    def _begin(self, plan: StreamPlan) -> str:
+    def _begin(self, plan: StreamPlan, now: float) -> str:
+        check_start(plan.origin, plan.position.incarnation, self._replica.wall_ms(now))
         self._check_origin(plan.origin, plan.position.incarnation)
         if plan.origin == self._replica.name:
             self._earlier = plan.position
@@ -91,6 +96,15 @@ class Intake:
         if origin == peer.name:
             check_life(replica, origin, incarnation)
         replica.meet(origin)
+
+
+def check_start(name: str, incarnation: int, wall_ms: int) -> None:
+    """Raises `LinkError` if a node claims to have been started in the future, which would be remembered too long."""
+    ahead_seconds = (incarnation - wall_ms) / 1000
+    if ahead_seconds > MAX_START_AHEAD_SECONDS:
+        raise LinkError(
+            f"the start of {name} is dated {ahead_seconds:.0f} s ahead: its clock was wrong; set it and start it again"
+        )
 
 
 def check_life(replica: Replica, name: str, incarnation: int) -> None:

@@ -14,14 +14,14 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from meshtracker.errors import LinkError, WireError
 from meshtracker.link.authentication import FAILED, Credential, Prover, Verifier
 from meshtracker.link.feed import Feed
-from meshtracker.link.intake import Intake
+from meshtracker.link.intake import Intake, check_start
 from meshtracker.link.replica import Replica
 from meshtracker.wire import link as wire
 from meshtracker.wire.link import FrameDecoder, FrameType, Hello, Position, Vector
@@ -55,6 +55,11 @@ _LEGAL: dict[State, frozenset[FrameType]] = {
 HANDSHAKE_STATES = frozenset({State.CONNECTING, State.SECURING, State.AUTHENTICATING, State.COMPARING})
 """Before any data flows."""
 
+MAX_TOLD_BURSTS = 1000
+"""Streams whose resync one session tells the operator of: a peer may announce streams without end."""
+
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+
 SILENT_HEARTBEATS = 3
 """Heartbeats that may be missing before the other end counts as gone."""
 
@@ -73,7 +78,7 @@ class LinkPolicy:
 class Notice:
     """Something the operator should read, as one line of the log."""
 
-    level: Literal["debug", "info", "warning", "error"]
+    level: Level
     text: str
 
 
@@ -147,6 +152,7 @@ class LinkSession:
         self._next_heartbeat = float("inf")
         self._received_bytes = self._sent_bytes = 0
         self._sent_batches = 0
+        self._told_bursts = 0
 
     # ------------------------------------------------------------ what the I/O calls
 
@@ -353,6 +359,7 @@ class LinkSession:
             )
         if hello.name == mine.name:
             raise LinkError(f"both nodes are named {mine.name!r}: give each node of a mesh a name of its own")
+        check_start(hello.name, hello.incarnation, mine.clock_ms)
         self._admit(self, hello)
         self._intake = Intake(self._replica, hello)
         self.peer = hello
@@ -391,7 +398,10 @@ class LinkSession:
             raise LinkError(f"protocol error: {kind.name} before HELLO")
         match kind:
             case FrameType.BURST:
-                self._notices += [Notice("info", text) for text in intake.burst(wire.decode_burst(payload))]
+                texts = intake.burst(wire.decode_burst(payload), now)
+                self._told_bursts += len(texts)
+                level: Level = "info" if self._told_bursts <= MAX_TOLD_BURSTS else "debug"
+                self._notices += [Notice(level, text) for text in texts]
             case FrameType.BATCH:
                 intake.batch(wire.decode_batch(payload), payload, now)
             case FrameType.SNAPSHOT:

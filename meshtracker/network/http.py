@@ -28,7 +28,7 @@ RECEIVE_BYTES = 4096
 SWEEP_SECONDS = 1.0
 """Deadlines are looked at this often; so long, too, no connection is accepted after the system had no room for one."""
 TURN_SECONDS = 0.01
-"""After this, other tasks get their turn even within a batch: pipelined requests may make each connection of it dear."""
+"""After this, other tasks get their turn even within a batch, each connection of which may ask for milliseconds."""
 EVICTED_SHARE = 100
 """At the bound, one connection in so many makes room: looking for them costs something, so it is done for several."""
 
@@ -182,7 +182,7 @@ class HttpService:
         for descriptor, _ in self._epoll.poll(0, self._max_batch_connections):
             now = trio.current_time()
             if now - turn > TURN_SECONDS:
-                # Not left for the next batch: it would begin with the same connections, and these might never be served.
+                # What is left cannot wait for the next batch, which would begin with the same connections again.
                 await trio.lowlevel.checkpoint()
                 now = turn = trio.current_time()
             client = self._clients.get(descriptor)

@@ -19,7 +19,7 @@ from meshtracker.link.session import HANDSHAKE_STATES, LinkPolicy, LinkSession
 from meshtracker.network.addresses import bound_address, endpoint_text, listening_socket
 from meshtracker.network.connection import LinkConnection, plain_error
 from meshtracker.node.node import Node
-from meshtracker.throttle import Throttle
+from meshtracker.throttle import Throttle, site
 from meshtracker.wire.compact import packed_address
 
 log = structlog.get_logger()
@@ -29,6 +29,8 @@ IpNetwork: TypeAlias = IPv4Network | IPv6Network
 _FAILURE_WINDOW_SECONDS = 60.0
 _MAX_SOURCES = 10_000
 """Source addresses whose failed proofs are remembered."""
+_SOURCES_AT_ONCE = 4
+"""So many sources it takes to use up all handshakes: one alone cannot keep everybody else from beginning a link."""
 _ACCEPT_PAUSE_SECONDS = 0.1
 """After a failed accept: when the process is out of descriptors, the next one fails at once as well."""
 
@@ -65,6 +67,8 @@ class LinkService:
         self._policy = policy
         self._rng = rng
         self._connections: set[LinkConnection] = set()
+        self._sources: dict[LinkSession, bytes] = {}
+        """Where accepted connections come from."""
         self._stopping = False
         node.mesh.on_new_batch = self._wake
 
@@ -132,8 +136,7 @@ class LinkService:
                     await trio.sleep(_ACCEPT_PAUSE_SECONDS)
                     continue
                 packed = packed_address(source[0])
-                half_open = sum(connection.session.state in HANDSHAKE_STATES for connection in self._connections)
-                if throttle.blocks(packed, trio.current_time()) or half_open >= policy.max_handshakes:
+                if throttle.blocks(packed, trio.current_time()) or self._has_no_room(packed, policy):
                     tcp.close()
                     continue
                 session = self._session(dials=False, peer_address=endpoint_text(source[0], source[1]))
@@ -142,11 +145,21 @@ class LinkService:
                     session, trio.SocketStream(tcp), context=context, certificate=certificate, refusal=refusal
                 )
                 self._connections.add(connection)
+                self._sources[session] = site(packed)
                 nursery.start_soon(self._serve_accepted, connection, packed, throttle)
 
+    def _has_no_room(self, packed: bytes, policy: ListenPolicy) -> bool:
+        """Do too many handshakes go on, over all or of one source?"""
+        half_open = [source for session, source in self._sources.items() if session.state in HANDSHAKE_STATES]
+        share = max(1, policy.max_handshakes // _SOURCES_AT_ONCE)
+        return len(half_open) >= policy.max_handshakes or half_open.count(site(packed)) >= share
+
     async def _serve_accepted(self, connection: LinkConnection, source: bytes, throttle: Throttle) -> None:
-        is_news = await self._serve(connection)
         session = connection.session
+        try:
+            is_news = await self._serve(connection)
+        finally:
+            del self._sources[session]
         if session.authentication_failed and throttle.record(source, trio.current_time()):
             log.warning("link refused for a minute: too many failed proofs", peer=session.peer_address)
         if not self._stopping:

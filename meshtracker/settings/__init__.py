@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from meshtracker.settings.loading import load
+from meshtracker.settings.loading import SECRET_FILES, load
 from meshtracker.settings.network import AdminAddress, IpAddress, IpNetwork, ListenAddress, RemoteAddress, UnixAddress
 from meshtracker.settings.secret import Secret
 from meshtracker.settings.sections import (
@@ -33,6 +33,7 @@ from meshtracker.settings.sections import (
 )
 
 __all__ = [
+    "SECRET_FILES",
     "AdminAddress",
     "AdminSettings",
     "HttpSettings",

@@ -64,6 +64,30 @@ async def test_with_the_token_all_is_said() -> None:
     assert answer.status == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"localhost", 200),
+        (b"LOCALHOST:6970", 200),
+        (b"127.0.0.1:6970", 200),
+        (b"[::1]:6970", 200),
+        (b"", 200),
+        (b"page.example", 403),
+        (b"127.0.0.1.page.example:6970", 403),
+        (b"localhost@page.example", 403),
+        (b"[::1", 403),
+        (b"\xff\0", 403),
+    ],
+)
+async def test_without_a_token_web_pages_are_kept_out(host: bytes, status: int) -> None:
+    """A page whose own name was made to lead here (DNS rebinding)."""
+    headers = [(b"host", host)]
+    assert (await get(make_app(make_status, token=None), "/api/status", headers=headers)).status == status
+    assert (await get(make_app(make_status, token=None), "/health", headers=headers)).status == 200
+    headers.append((b"authorization", f"Bearer {TOKEN}".encode()))
+    assert (await get(make_app(make_status, token=TOKEN), "/api/status", headers=headers)).status == 200
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/api/status", 405), ("GET", "/nothing", 404)])
 async def test_what_there_is_not_is_refused(method: str, path: str, status: int) -> None:
     assert (await get(make_app(make_status, token=None), path, method=method)).status == status

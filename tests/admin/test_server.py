@@ -22,7 +22,7 @@ from meshtracker.admin.server import addresses, listen_tcp, listen_unix, serve
 from meshtracker.errors import StartError
 from tests.admin.support import make_status
 
-REQUEST = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 APP = make_app(make_status, token=None)
 
 

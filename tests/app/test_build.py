@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from meshtracker.app import build
 from meshtracker.errors import StartError
 from meshtracker.network.tls import make_certificate, own_certificate
-from meshtracker.settings import RemoteAddress, Settings, default
+from meshtracker.settings import RemoteAddress, Settings, default, load
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -55,6 +55,24 @@ def test_a_state_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
         build.prepare_state_dir(with_state(tmp_path / "file" / "below"))
 
 
+def test_secrets_that_everybody_can_read_are_named(tmp_path: Path) -> None:
+    structlog.reset_defaults()
+    password, config = tmp_path / "password", tmp_path / "node.toml"
+    password.write_text("a mesh password of the tests\n")
+    config.write_text(f'[node]\nstate_dir = "{tmp_path}"\n[link]\npassword_file = "{password}"\n')
+    config.write_text(config.read_text() + '[admin]\ntoken = "correct horse battery staple"\n')
+    for mode, named in ((0o604, [str(config), str(password)]), (0o640, [])):
+        password.chmod(mode)
+        config.chmod(mode)
+        with capture_logs() as entries:
+            build.warn_of_loose_files(load(config, {}))
+        assert [entry["file"] for entry in entries] == named
+    tmp_path.chmod(0o707)
+    with capture_logs() as entries:
+        build.warn_of_loose_files(load(config, {}))
+    assert [entry["directory"] for entry in entries] == [str(tmp_path)]
+
+
 def test_the_access_list_is_read(tmp_path: Path) -> None:
     listed = tmp_path / "torrents"
     listed.write_text("# ours\n" + "ab" * 20 + "\n")
@@ -90,11 +108,13 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
     structlog.reset_defaults()
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (300, limits[1]))
-        build.raise_file_limit(attrs.evolve(default(), http=attrs.evolve(default().http, max_connections=100)))
+        few = attrs.evolve(default(), http=attrs.evolve(default().http, max_connections=100))
+        assert build.raise_file_limit(few) == 100
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(612, limits[1])
         with capture_logs() as entries:
             many = attrs.evolve(default().http, max_connections=1_000_000_000)
-            build.raise_file_limit(attrs.evolve(default(), http=many))
+            # The rest is for links and snapshots.
+            assert build.raise_file_limit(attrs.evolve(default(), http=many)) == limits[1] - 512
         assert [entry["limit"] for entry in entries] == [limits[1]]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)

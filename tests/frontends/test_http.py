@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import bencodepy
 import pytest
 
-from meshtracker.frontends.http import HttpStatistics
+from meshtracker.frontends.http import MAX_FULL_SCRAPES, HttpStatistics
 from meshtracker.model import SCRAPE_UNKNOWN, ScrapeAnswer
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.swarm.access import Access
@@ -382,6 +382,21 @@ def test_quirk_26_scrape_of_everything_is_streamed(version: bytes) -> None:
     assert b"Connection: close" in head
     assert len(body) < MAX_ANSWER_BYTES
     assert sorted(decode(body)[b"files"]) == info_hashes  # type: ignore[call-overload]  # a dictionary, as its keys show
+
+
+def test_only_so_many_scrapes_of_everything_go_on_at_once() -> None:
+    caller = Caller(make_frontend(full_scrape=True))
+    connections = [caller.connect() for _ in range(MAX_FULL_SCRAPES)]
+    for connection in connections:
+        assert connection.receive_data(request(b"/scrape"), 0.0)
+    assert "too many" in caller.reason(b"/scrape")
+    # One reads to its end, another hangs up.
+    while connections[0].has_more:
+        connections[0].resume(0.0)
+    connections.pop()
+    del connection
+    for _ in range(2):
+        assert b"files" in drain(caller.connect(), request(b"/scrape"))
 
 
 def test_quirk_28_the_whole_hash_of_a_v2_torrent_is_explained() -> None:

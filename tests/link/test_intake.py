@@ -6,7 +6,7 @@ import pytest
 
 from meshtracker.errors import LinkError, WireError
 from meshtracker.link.feed import Feed
-from meshtracker.link.intake import Intake, check_life
+from meshtracker.link.intake import MAX_START_AHEAD_SECONDS, Intake, check_life, check_start
 from meshtracker.wire import link as wire
 from meshtracker.wire.link import FrameDecoder, FrameType, Position, StreamPlan
 from tests.mouth_to_mouth import NOW, announce, node
@@ -27,7 +27,7 @@ def intake_of(*, forwards: bool) -> Intake:
 
 def test_the_operator_is_told_how_each_origin_comes() -> None:
     intake = intake_of(forwards=True)
-    assert intake.burst([plan("there"), plan("third", full=False)]) == [
+    assert intake.burst([plan("there"), plan("third", full=False)], NOW) == [
         "there: full resync: new node",
         "third: partial resync after batch 3",
     ]
@@ -37,17 +37,17 @@ def test_the_operator_is_told_how_each_origin_comes() -> None:
 def test_a_leaf_sends_its_own_stream_and_what_the_hub_lost() -> None:
     intake = intake_of(forwards=False)
     assert intake.brings_back
-    intake.burst([plan("there"), plan("here", incarnation=1)])
+    intake.burst([plan("there"), plan("here", incarnation=1)], NOW)
     assert intake.brings_back
     with pytest.raises(LinkError, match="a leaf sent the stream of another node, third"):
-        intake.burst([plan("third")])
+        intake.burst([plan("third")], NOW)
 
 
 def test_nobody_writes_under_this_nodes_name() -> None:
     here = node("here").mesh
     intake = Intake(here, node("there", forwards=True).mesh.hello(NOW))
     with pytest.raises(LinkError, match="another node writes under this node's name"):
-        intake.burst([plan("here", incarnation=here.incarnation)])
+        intake.burst([plan("here", incarnation=here.incarnation)], NOW)
 
 
 def test_an_older_life_of_the_peer_is_refused() -> None:
@@ -78,7 +78,7 @@ def test_a_snapshot_is_announced_whole_and_counted() -> None:
     with pytest.raises(LinkError, match="that no burst announced"):
         intake.snapshot(piece, NOW)
     [announced] = feed.plans
-    intake.burst([announced])
+    intake.burst([announced], NOW)
     assert not intake.brings_back
     with pytest.raises(LinkError, match="holds 0 records where 30 were sent"):
         intake.end_snapshot(*end)
@@ -94,15 +94,27 @@ def test_a_snapshot_is_announced_whole_and_counted() -> None:
 def test_origin_names_are_bounded() -> None:
     intake = intake_of(forwards=True)
     with pytest.raises(WireError, match="node names in one mesh"):
-        intake.burst([plan(f"node-{number}") for number in range(1000)])
+        intake.burst([plan(f"node-{number}") for number in range(1000)], NOW)
 
 
 def test_the_end_of_what_is_brought_back_is_noticed() -> None:
     here = node("here", incarnation=2000)
     here.mesh.resume({"here": Position(1000, 3)})
     intake = Intake(here.mesh, node("there", forwards=True).mesh.hello(NOW))
-    intake.burst([plan("here", full=False)])
+    intake.burst([plan("here", full=False)], NOW)
     for sequence in (4, 5):
         assert intake.brings_back
         intake.batch(wire.Batch("here", 1000, sequence, 0, b""), b"", NOW)
     assert not intake.brings_back
+
+
+def test_nobody_is_locked_out_by_a_start_in_the_far_future() -> None:
+    here = node("here").mesh
+    intake = Intake(here, node("there", forwards=True).mesh.hello(NOW))
+    latest = here.wall_ms(NOW) + int(MAX_START_AHEAD_SECONDS * 1000)
+    intake.burst([plan("third", incarnation=latest)], NOW)
+    with pytest.raises(LinkError, match=r"the start of fourth is dated .* s ahead: its clock was wrong"):
+        intake.burst([plan("fourth", incarnation=2**63 - 1)], NOW)
+    check_start("there", latest, here.wall_ms(NOW))
+    with pytest.raises(LinkError):
+        check_start("there", latest + 1, here.wall_ms(NOW))

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from meshtracker.link.authentication import FAILED, Credential
-from meshtracker.link.session import _LEGAL, SILENT_HEARTBEATS, LinkPolicy, LinkSession, State
+from meshtracker.link.session import _LEGAL, MAX_TOLD_BURSTS, SILENT_HEARTBEATS, LinkPolicy, LinkSession, State
 from meshtracker.model import Event, PeerState
 from meshtracker.node.node import Node
 from meshtracker.wire import link as wire
@@ -440,6 +440,17 @@ def test_a_start_that_is_older_than_what_the_mesh_knows() -> None:
     assert all("knows a start of leaf that is 5 s later" in reason for reason in reasons(link))
 
 
+def test_a_start_in_the_far_future_does_not_take_a_name_away() -> None:
+    """Or the node would be refused as an older start of itself until that time has come."""
+    leaf, hub = pair()
+    first = synced(leaf, hub)
+    forged = Link(node("leaf", incarnation=2**63 - 1), hub)
+    settle(first, forged)
+    assert forged.states == CLOSED
+    assert "the start of leaf is dated" in forged.hub.reason
+    assert first.states == SYNCED
+
+
 # ---------------------------------------------------------------- lies of a peer with the password
 
 
@@ -529,6 +540,17 @@ def test_a_peer_cannot_invent_nodes_without_end() -> None:
     assert len(hub.mesh.vector()) <= 400
     # Those it knows can still be linked, with a vector that fits its frames.
     synced(node("peer", incarnation=2000), hub)
+
+
+def test_endless_bursts_do_not_fill_the_log() -> None:
+    link, hub = linked()
+    link.hub.notices()
+    for sequence in range(2 * MAX_TOLD_BURSTS):
+        link.hub.receive_data(burst_of("peer", 1000, sequence), NOW)
+    levels = [notice.level for notice in link.hub.notices()]
+    assert len(levels) == 2 * MAX_TOLD_BURSTS
+    assert levels.count("info") <= MAX_TOLD_BURSTS
+    assert hub.links.synced()
 
 
 def test_a_name_that_is_taken_by_a_running_node() -> None:

@@ -19,8 +19,9 @@ import trio.testing
 from meshtracker.errors import StartError
 from meshtracker.frontends.http import HttpFrontend
 from meshtracker.frontends.http_connection import HttpConnection
-from meshtracker.network.http import HttpService, bind
+from meshtracker.network.http import TURN_SECONDS, HttpService, bind
 from meshtracker.wire.http_answer import decode_announce, decode_scrape
+from meshtracker.wire.http_head import RequestHead
 from meshtracker.wire.http_response import parse_response
 from tests.http_support import (
     Caller,
@@ -31,6 +32,7 @@ from tests.http_support import (
     make_frontend,
     request,
 )
+from tests.udp_support import make_node
 
 CLOSE = b"Connection: close"
 HEALTH = request(b"/health")
@@ -145,6 +147,42 @@ async def test_what_waits_is_served_in_batches(max_batch_connections: int) -> No
             assert client.recv(1000).endswith(b"ok\n")
             assert client.recv(1000) == b""
             client.close()
+
+
+@pytest.mark.parametrize("connected_first", [False, True])
+async def test_others_get_their_turn_within_a_batch(connected_first: bool, mock_clock: trio.testing.MockClock) -> None:
+    """However long its requests take, and also where they came with their connections."""
+    turns: list[str] = []
+
+    class DearFrontend(HttpFrontend):
+        def answer(self, request: RequestHead, address: bytes, now: float) -> bytes | Iterator[bytes]:
+            mock_clock.jump(2 * TURN_SECONDS)
+            turns.append("request")
+            return super().answer(request, address, now)
+
+    async def other() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns.append("other")
+
+    service = make_service(DearFrontend(node=make_node()))
+    clients = [socket.create_connection(service.addresses[0]) for _ in range(10)]
+    async with running(service):
+        if connected_first:
+            await settled()
+        for client in clients:
+            client.sendall(HEALTH)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            while turns.count("request") < len(clients):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        for client in clients:
+            assert client.recv(1000) == OK
+            client.close()
+    first, last = turns.index("request"), len(turns) - turns[::-1].index("request")
+    # trio shuffles who goes first, so two may follow each other.
+    assert "request request request" not in " ".join(turns[first:last])
 
 
 async def test_all_sockets_are_closed_at_the_end() -> None:

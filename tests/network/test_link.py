@@ -393,7 +393,11 @@ async def test_a_source_that_fails_often_is_not_served_for_a_while(log: Log) -> 
 
 async def test_half_open_connections_are_bounded() -> None:
     async with listening(place("hub", forwards=True)) as hub:
-        idle = [socket.create_connection(("127.0.0.1", hub.port)) for _ in range(12)]
+        # Two, a quarter of them, from each source.
+        idle = [
+            socket.create_connection(("127.0.0.1", hub.port), source_address=(f"127.0.0.{number % 5 + 1}", 0))
+            for number in range(15)
+        ]
         try:
             await until(lambda: len(hub.links()) == 8)
             await trio.sleep(0.1)
@@ -401,6 +405,19 @@ async def test_half_open_connections_are_bounded() -> None:
             # They are let go after the handshake's time, and a leaf gets its turn.
             async with dialing(place("a"), hub.port) as a:
                 await until(lambda: is_synced(a))
+        finally:
+            for connection in idle:
+                connection.close()
+
+
+async def test_one_source_cannot_use_up_the_handshakes() -> None:
+    async with listening(place("hub", forwards=True)) as hub:
+        idle = [socket.create_connection(("127.0.0.1", hub.port), source_address=("127.0.0.2", 0)) for _ in range(12)]
+        try:
+            await until(lambda: len(hub.links()) == 2)
+            with trio.fail_after(1.5):  # before the handshakes have timed out
+                async with dialing(place("a"), hub.port) as a:
+                    await until(lambda: is_synced(a))
         finally:
             for connection in idle:
                 connection.close()
