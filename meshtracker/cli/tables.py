@@ -30,16 +30,21 @@ def print_status(console: Console, status: dict[str, Any]) -> None:
     node = status["node"]
     tracker, registry, log = node["tracker"], node["registry"], node["log"]
     console.print(f"{node['name']}  {node['role']}  {node['version']}  up {duration(node['uptime_seconds'])}")
-    console.print(f"{registry['peers']} peers in {registry['swarms']} swarms")
+    console.print(f"{_count(registry['peers'], 'peer')} in {_count(registry['swarms'], 'swarm')}")
     console.print(f"{tracker['announces']} announces, {tracker['scrapes']} scrapes, {tracker['refused']} refused")
-    console.print(
-        f"log: {size(log['bytes'])} of {size(log['max_bytes'])}, {duration(log['covered_seconds'])} of outage"
-    )
+    if log["max_bytes"]:
+        console.print(
+            f"log: {size(log['bytes'])} of {size(log['max_bytes'])}, {duration(log['covered_seconds'])} of outage"
+        )
     services = _table("service", "figures")
     for name, figures in status["services"].items():
         services.add_row(name, _line(f"{key} {_figure(value)}" for key, value in figures.items()))
     console.print(services)
     print_links(console, node["links"])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_links(console: Console, links: Sequence[dict[str, Any]]) -> None:

@@ -59,7 +59,7 @@ def test_status_has_the_node_its_services_and_its_links() -> None:
     text = console.file.getvalue()
     for words in (
         "leaf  leaf  0.1.0  up 0:01:40",
-        "1 peers in 1 swarms",
+        "1 peer in 1 swarm",
         "1 announces",
         "announces 3, load 0.5",
         "synced",
