@@ -216,7 +216,7 @@ def test_the_stories_are_about_something() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("start", range(1000, 3000, 100))
+@pytest.mark.parametrize("start", range(1000, 2500, 100))
 def test_all_nodes_hold_the_same_in_the_end_long(start: int) -> None:
     for seed in range(start, start + 100):
         run(seed, acts=300)

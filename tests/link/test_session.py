@@ -880,6 +880,6 @@ def test_fuzzed_frames(seed: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(100, 140))
+@pytest.mark.parametrize("seed", range(100, 120))
 def test_fuzzed_frames_long(seed: int) -> None:
     fuzz(seed, 6000)
