@@ -131,7 +131,7 @@ class HttpSettings:
     """The HTTP tracker (BEP 3)."""
 
     listen: tuple[ListenAddress, ...] = option(EVERYWHERE, "Addresses to listen on; an empty list turns HTTP off.")
-    max_connections: int = option(20_000, "Connections open at once.", minimum=1, maximum=1_000_000)
+    max_connections: int = option(16_384, "Connections open at once.", minimum=1, maximum=1_000_000)
     head_timeout_seconds: float = option(
         10.0, "A request's head must be complete after this time.", minimum=0.1, maximum=HOUR_SECONDS
     )

@@ -79,11 +79,14 @@ async def wait_until(
     raise AssertionError(f"not within {within_seconds} s: {otherwise()}")
 
 
+_PORTS = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))
+"""Each is given once: what was free for one program is not yet taken when the next one asks."""
+
+
 def free_port(host: str) -> int:
     """A port that is free for TCP and UDP, below those that the system gives to outgoing connections."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        port = random.randrange(20_000, 32_000)
+    for port in _PORTS:
         with socket.socket(family, socket.SOCK_STREAM) as tcp, socket.socket(family, socket.SOCK_DGRAM) as udp:
             try:
                 tcp.bind((host, port))
@@ -91,3 +94,4 @@ def free_port(host: str) -> int:
             except OSError:
                 continue
             return port
+    raise AssertionError("no port is free")
