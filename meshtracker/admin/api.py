@@ -51,6 +51,7 @@ def _endpoint(provider: Provider, answer: Callable[[Status], Response]) -> Calla
         try:
             return answer(provider())
         except Exception:
+            # A figure that cannot be shown is a fault of ours, and no reason to end the tracker or the connection.
             _log.exception("admin answer failed", path=request.url.path)
             return PlainTextResponse("the log of this node says what went wrong\n", status_code=500)
 
