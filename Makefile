@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-real test-long bench check format docs clean
+.PHONY: help demo run test test-real test-long simulate replay bench bench-link check format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,8 +29,17 @@ test-real: $(VENV)/.installed-test ## real processes and real BitTorrent clients
 test-long: $(VENV)/.installed-test ## what takes long, and what is real
 	$(PYTEST) -m "long or real"
 
+simulate: $(VENV)/.installed-test ## meshes in virtual time through every fault: make simulate SEEDS=1000 START=0
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200) --start $(or $(START),0)
+
+replay: $(VENV)/.installed-test ## one seed of the simulation again, with its story: make replay SEED=7 EVENTS=3,12
+	$(BIN)/python -m tests.simulation --seed $(SEED) $(if $(EVENTS),--events $(EVENTS))
+
 bench: $(VENV)/.installed ## announces a second and memory beside opentracker; a quarter of an hour
 	$(BIN)/python -m tests.benchmarks.compare
+
+bench-link: $(VENV)/.installed ## what the link costs: resync, bytes an update, a stuck leaf; more than half an hour
+	$(BIN)/python -m tests.benchmarks.relay
 
 check: $(VENV)/.installed-test ## lint, format and strict types, as in CI
 	$(BIN)/ruff check .

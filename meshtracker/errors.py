@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 Fault = Literal["client", "peer", "operator", "node"]
+LinkFault = Literal[
+    "authentication", "name", "clock", "gap", "forged", "future", "flood", "disabled", "soft-split", "protocol"
+]
+"""What a node can have against the other end of a link."""
 
 
 class MeshtrackerError(Exception):
@@ -40,6 +44,11 @@ class LinkError(MeshtrackerError):
 
     fault = "peer"
     visible = True
+
+    def __init__(self, reason: str, *, kind: LinkFault = "protocol") -> None:
+        """``kind`` is what such refusals are counted under."""
+        super().__init__(reason)
+        self.kind = kind
 
 
 class WireError(MeshtrackerError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from meshtracker.link.authentication import Credential
@@ -11,6 +13,7 @@ from meshtracker.link.session import LinkPolicy, LinkSession, State
 from meshtracker.model import AnnounceAnswer, AnnounceRequest
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node
+from meshtracker.wire.link import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder, FrameType, frame
 
 NOW = 10_000.0
 WALL_OFFSET_SECONDS = 1.7e9
@@ -70,7 +73,7 @@ def session(
         credential=credential,
         dials=dials,
         policy=policy or LinkPolicy(),
-        admit=lambda session, hello: target.links.admit(session, hello, now),
+        owner=target.links,
         peer_address="127.0.0.1:1",
         now=now,
     )
@@ -78,6 +81,29 @@ def session(
     made.connected(now)
     made.secured(binding, now)
     return made
+
+
+def frames(stream: bytes | bytearray) -> list[tuple[FrameType, bytes]]:
+    """All frames of a stream of whole ones."""
+    decoder = FrameDecoder()
+    decoder.max_payload_bytes = MAX_PAYLOAD_BYTES
+    found = list(decoder.feed(bytes(stream)))
+    assert not decoder.waiting_bytes
+    return found
+
+
+Wire = Callable[[bytes], bytes]
+"""What becomes of the bytes that one end writes at once, which are whole frames."""
+
+
+def swallow_data(data: bytes) -> bytes:
+    """A wire that takes out what carries data and passes heartbeats."""
+    return b"".join(frame(kind, payload) for kind, payload in frames(data) if kind not in DATA_FRAMES)
+
+
+def swallow_all(data: bytes) -> bytes:
+    """A wire that is dead."""
+    return b""
 
 
 class Link:
@@ -97,6 +123,8 @@ class Link:
         self._nodes = (leaf, hub)
         self.bytes = {self.leaf: bytearray(), self.hub: bytearray()}
         """All that each end has sent."""
+        self.wires: dict[LinkSession, Wire] = {}
+        """What is wrong with the way from an end."""
 
     @property
     def ends(self) -> tuple[LinkSession, LinkSession]:
@@ -114,7 +142,9 @@ class Link:
             if data:
                 moved = True
                 self.bytes[source] += data
-                target.receive_data(data if most_bytes is None else data[:most_bytes], now)
+                data = self.wires.get(source, bytes)(data)
+                if data:
+                    target.receive_data(data if most_bytes is None else data[:most_bytes], now)
         return moved
 
     def cut(self, now: float = NOW) -> None:
@@ -131,6 +161,20 @@ def settle(*links: Link, now: float = NOW, most_steps: int = 20_000) -> None:
         if not any(moved):
             return
     raise AssertionError("the links never fall silent")
+
+
+def live(links: Sequence[Link], nodes: Sequence[Node], start: float, seconds: float, *, tick: float = 0.5) -> float:
+    """Let time pass as it does around nodes: streams are flushed, deadlines are looked at, links talk; returns now."""
+    now = start
+    for step in range(1, math.ceil(seconds / tick) + 1):
+        now = start + step * tick
+        for owner in nodes:
+            owner.mesh.flush(now)
+        for link in links:
+            for end in link.ends:
+                end.handle_deadline(now)
+        settle(*links, now=now)
+    return now
 
 
 def synced(leaf: Node, hub: Node, now: float = NOW, **options: Any) -> Link:

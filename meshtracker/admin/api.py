@@ -1,112 +1,124 @@
-"""The admin API: what a node says about itself over HTTP. Nothing here changes anything.
+"""The admin API: what a node says about itself over HTTP, and the commands that it takes for its links.
 
-GET /api/status   all figures of the node and its services, as JSON
-GET /api/links    ``node.links`` of them
-GET /metrics      the same figures for Prometheus
-GET /health       "ok" while the node answers; the only one that needs no token
+GET /api/status           all figures of the node and its services, as JSON
+GET /api/links            of them, those of links
+GET /metrics              the same figures for Prometheus
+GET /health               "ok" while the node answers; the only one that is open to everybody
+POST /api/links/reset     close links, which then come back and resync; see `admin.commands` for the body
+POST /api/links/disable   close links and refuse them
+POST /api/links/enable    let them come back
 
-Without a token the node must be asked by address or as localhost: see `_LocalHost`.
+Who may do what is decided in `admin.scopes`, before any of these. A command must be ``application/json``: a page in a
+browser cannot send that elsewhere without asking first (CORS), and is never told that it may.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+from contextlib import aclosing
+from typing import TypeAlias
 
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from meshtracker.admin.commands import ACTIONS, MAX_BODY_BYTES, BadCommandError, read_command
 from meshtracker.admin.metrics import METRICS_CONTENT_TYPE, render_metrics
-from meshtracker.admin.status import Provider, Status, to_json
+from meshtracker.admin.scopes import CALLER, Guard
+from meshtracker.admin.status import Provider, Status, links_to_json, to_json
+from meshtracker.admin.tokens import Tokens
+from meshtracker.node.commands import AuditEntry, Command, CommandError, UnknownLinkError
 
-_OPEN_PATHS = frozenset({"/health"})
-"""For load balancers and container health checks, which have no place for a token."""
-
+Executor: TypeAlias = Callable[[Command], AuditEntry]
+"""Carries out a command; raises `CommandError`."""
 
 _log = structlog.get_logger()
 
 
-def make_app(provider: Provider, *, token: str | None) -> ASGIApp:
-    """The ASGI application; if there is a ``token``, it must be presented as a bearer (RFC 6750)."""
+def make_app(provider: Provider, execute: Executor, *, tokens: Tokens) -> ASGIApp:
+    """The ASGI application."""
     answers: dict[str, Callable[[Status], Response]] = {
         "/api/status": lambda status: JSONResponse(to_json(status)),
-        "/api/links": lambda status: JSONResponse(to_json(status)["node"]["links"]),
+        "/api/links": lambda status: JSONResponse(links_to_json(status)),
         "/metrics": lambda status: Response(render_metrics(status), headers={"Content-Type": METRICS_CONTENT_TYPE}),
     }
-    routes = [Route(path, _endpoint(provider, answer)) for path, answer in answers.items()]
+    routes = [Route(path, _show(provider, answer)) for path, answer in answers.items()]
+    routes += [Route(f"/api/links/{action}", _do(execute, action), methods=["POST"]) for action in ACTIONS]
     routes.append(Route("/health", _health))
-    guard = Middleware(_LocalHost) if token is None else Middleware(_BearerToken, token=token)
-    return Starlette(routes=routes, middleware=[guard])
+    return Starlette(routes=routes, middleware=[Middleware(Guard, tokens=tokens)])
 
 
-def _endpoint(provider: Provider, answer: Callable[[Status], Response]) -> Callable[[Request], Awaitable[Response]]:
+def _show(provider: Provider, answer: Callable[[Status], Response]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return answer(provider())
         except Exception:
             # A figure that cannot be shown is a fault of ours, and no reason to end the tracker or the connection.
-            _log.exception("admin answer failed", path=request.url.path)
-            return PlainTextResponse("the log of this node says what went wrong\n", status_code=500)
+            return _own_fault(request)
 
     return endpoint
 
 
+def _do(execute: Executor, action: str) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return _refused(415, "a command must be of Content-Type application/json")
+        try:
+            body = await _read_body(request)
+            if len(body) > MAX_BODY_BYTES:
+                return _refused(413, f"a command is at most {MAX_BODY_BYTES} bytes")
+            entry = execute(read_command(action, body, source=request.scope["state"][CALLER]))
+        except BadCommandError as error:
+            return _refused(400, str(error))
+        except UnknownLinkError as error:
+            return _refused(404, str(error))
+        except CommandError as error:
+            return _refused(409, str(error))
+        except ClientDisconnect:
+            return _refused(400, "half a command is none")
+        except Exception:
+            return _own_fault(request)
+        _write_down(entry)
+        return JSONResponse({"links": list(entry.links)})
+
+    return endpoint
+
+
+async def _read_body(request: Request) -> bytes:
+    """The body; once it is longer than `MAX_BODY_BYTES` the rest is left unread."""
+    body = b""
+    async with aclosing(request.stream()) as parts:
+        async for part in parts:
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                break
+    return body
+
+
+def _write_down(entry: AuditEntry) -> None:
+    details = {"resync": "full" if entry.full else "partial"} if entry.action == "reset" else {}
+    _log.warning(
+        f"audit: link {entry.action}",
+        caller=entry.caller,
+        reason=entry.reason,
+        links=list(entry.links),
+        everybody=entry.everybody,
+        **details,
+    )
+
+
+def _refused(status: int, text: str) -> Response:
+    return PlainTextResponse(f"{text}\n", status_code=status)
+
+
+def _own_fault(request: Request) -> Response:
+    _log.exception("admin answer failed", path=request.url.path)
+    return _refused(500, "the log of this node says what went wrong")
+
+
 async def _health(_: Request) -> Response:
     return PlainTextResponse("ok\n")
-
-
-class _LocalHost:
-    """Keeps web pages out: a browser on this machine asks for a page's own host name, wherever DNS has that name lead.
-
-    (DNS rebinding. What may listen without a token is out of everybody else's reach.)
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] in _OPEN_PATHS or _asks_by_address(scope):
-            await self._app(scope, receive, send)
-            return
-        text = "without admin.token this node is asked by its address or as localhost\n"
-        await PlainTextResponse(text, status_code=403)(scope, receive, send)
-
-
-def _asks_by_address(scope: Scope) -> bool:
-    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    try:
-        names = [urlsplit(f"//{host}").hostname or "" for host in hosts if host]
-        return all(name == "localhost" or ip_address(name) for name in names)
-    except ValueError:
-        return False
-
-
-class _BearerToken:
-    """Lets nobody past who does not know the token."""
-
-    def __init__(self, app: ASGIApp, *, token: str) -> None:
-        self._app = app
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or scope["path"] in _OPEN_PATHS or self._knows_token(scope):
-            await self._app(scope, receive, send)
-            return
-        answer = PlainTextResponse(
-            "the token of this node (admin.token) is missing or wrong\n",
-            status_code=401,
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-        await answer(scope, receive, send)
-
-    def _knows_token(self, scope: Scope) -> bool:
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        # In constant time: how long it takes must not tell how much of a guess is right.
-        return len(given) == 1 and hmac.compare_digest(given[0], self._expected)

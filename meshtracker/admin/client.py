@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,22 +27,41 @@ def fetch(address: str, path: str, *, token: str | None = None) -> Any:
 
     Raises `NodeUnreachableError`, or `ConfigurationError` for what is no such address.
     """
+    return _ask(address, "GET", path, None, token)
+
+
+def command_links(address: str, action: str, fields: Mapping[str, Any], *, token: str | None = None) -> list[str]:
+    """Have that node reset, disable or enable links; returns the names of the links touched.
+
+    ``fields`` are those of `meshtracker.admin.commands`. Raises as `fetch` does.
+    """
+    answer = _ask(address, "POST", f"/api/links/{action}", json.dumps(fields).encode(), token)
+    if not isinstance(answer, dict) or not isinstance(answer.get("links"), list):
+        raise NodeUnreachableError(f"what answers at {address} is no node of meshtracker")
+    return [str(name) for name in answer["links"]]
+
+
+def _ask(address: str, method: str, path: str, body: bytes | None, token: str | None) -> Any:
     connection = _connection(address)
-    headers = {"Host": "localhost"} if token is None else {"Host": "localhost", "Authorization": f"Bearer {token}"}
+    headers = {"Host": "localhost"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    if body is not None:
+        headers["Content-Type"] = "application/json"
     try:
-        connection.request("GET", path, headers=headers)
+        connection.request(method, path, body=body, headers=headers)
         answer = connection.getresponse()
-        body = answer.read(MAX_ANSWER_BYTES)
+        text = answer.read(MAX_ANSWER_BYTES)
     except (OSError, http.client.HTTPException) as error:
-        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise NodeUnreachableError(f"no node answers at {address}: {text}") from error
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise NodeUnreachableError(f"no node answers at {address}: {why}") from error
     finally:
         connection.close()
     if answer.status != http.client.OK:
-        text = body[:200].decode("utf-8", "replace").strip()
-        raise NodeUnreachableError(f"the node at {address} refuses ({answer.status}): {text}")
+        why = text[:500].decode("utf-8", "replace").strip()
+        raise NodeUnreachableError(f"the node at {address} refuses ({answer.status}): {why}")
     try:
-        return json.loads(body)
+        return json.loads(text)
     except ValueError as error:
         raise NodeUnreachableError(f"what answers at {address} is no node of meshtracker") from error
 

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from meshtracker.admin.status import Status
 from meshtracker.link.session import SessionStatistics
+from meshtracker.node.neighbours import NeighbourStatistics
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -69,6 +70,13 @@ class _Figures(Collector):
         for family, name, place, text in _NODE_METRICS:
             yield family(f"meshtracker_{name}", text, value=_at(node, place))
         yield from _link_metrics(node.links)
+        yield from _neighbour_metrics(node.neighbours)
+        refused = CounterMetricFamily(
+            "meshtracker_refused_links", "Links closed for what the other node did.", labels=["kind"]
+        )
+        for kind, count in node.refused_links.items():
+            refused.add_metric([kind], count)
+        yield refused
         for service, figures in self._status.services.items():
             for field in attrs.fields(type(figures)):
                 value = getattr(figures, field.name)
@@ -102,3 +110,22 @@ def _link_metrics(links: tuple[SessionStatistics, ...]) -> Iterator[Metric]:
         for peer, link in live.items():
             family.add_metric([peer], getattr(link, field))
         yield family
+
+
+def _neighbour_metrics(neighbours: tuple[NeighbourStatistics, ...]) -> Iterator[Metric]:
+    named = {one.name or one.address: one for one in neighbours}
+    splits = CounterMetricFamily(
+        "meshtracker_link_soft_splits", "Times that a link was up and data did not flow.", labels=["peer"]
+    )
+    resets = CounterMetricFamily(
+        "meshtracker_link_resets", "Resets, by a command or because of a soft-split.", labels=["peer", "cause"]
+    )
+    disabled = GaugeMetricFamily(
+        "meshtracker_link_disabled", "1 while a link is disabled by a command.", labels=["peer"]
+    )
+    for peer, one in named.items():
+        splits.add_metric([peer], one.soft_splits)
+        resets.add_metric([peer, "command"], one.resets)
+        resets.add_metric([peer, "soft-split"], one.split_resets)
+        disabled.add_metric([peer], one.disabled is not None)
+    yield from (splits, resets, disabled)

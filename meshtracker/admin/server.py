@@ -21,6 +21,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp
 
+from meshtracker.admin.scopes import IS_UNIX
 from meshtracker.errors import StartError
 
 MAX_CONNECTIONS = 64
@@ -141,7 +142,8 @@ class _Connections:
 
     def _protocol(self, stream: trio.SocketStream) -> TCPServer:
         # Annotated for TLS alone, it asks the stream whether it is.
-        return TCPServer(self._app, self._config, self._context, ConnectionState({}), stream)  # type: ignore[arg-type]
+        state = ConnectionState({IS_UNIX: stream.socket.family == socket.AF_UNIX})
+        return TCPServer(self._app, self._config, self._context, state, stream)  # type: ignore[arg-type]
 
 
 async def _close_when_cancelled(stream: trio.SocketStream) -> None:

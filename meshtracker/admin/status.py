@@ -26,3 +26,9 @@ Provider: TypeAlias = Callable[[], Status]
 def to_json(status: Status) -> dict[str, Any]:
     """``{"node": {...}, "services": {"udp": {...}, ...}}`` of what JSON has a type for."""
     return attrs.asdict(status)
+
+
+def links_to_json(status: Status) -> dict[str, Any]:
+    """What of ``node`` in the same is about links: ``{"links": [...], "neighbours": [...], ...}``."""
+    node = to_json(status)["node"]
+    return {key: node[key] for key in ("links", "neighbours", "refused_links", "audit")}

@@ -21,19 +21,25 @@ import structlog
 import trio
 
 from meshtracker.admin import server
+from meshtracker.admin.tokens import Tokens, write_control_token
 from meshtracker.errors import StartError
 from meshtracker.frontends.http import HttpFrontend
 from meshtracker.frontends.http_connection import HttpConnection, HttpLimits
 from meshtracker.frontends.udp import UdpFrontend
 from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
+from meshtracker.link.greeting import ClockPolicy
 from meshtracker.link.session import LinkPolicy
-from meshtracker.network import http, link, tls, udp
-from meshtracker.network.link import DialPolicy, LinkService, ListenPolicy
+from meshtracker.network import http, listener, tls, udp
+from meshtracker.network.dialer import Dialer, DialPolicy
+from meshtracker.network.door import ListenPolicy
+from meshtracker.network.link import LinkService
+from meshtracker.network.listener import Listener
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.settings import SECRET_FILES, AdminAddress, Settings, UnixAddress
+from meshtracker.storage.credentials import CredentialsFile
 from meshtracker.storage.service import SnapshotService
 from meshtracker.swarm.access import Access
 from meshtracker.throttle import Throttle
@@ -60,8 +66,8 @@ class Sockets:
 
     def __exit__(self, *_: object) -> None:
         """Let go of all of them."""
-        for listener in self.udp + self.http + self.link + self.admin:
-            listener.close()
+        for bound in self.udp + self.http + self.link + self.admin:
+            bound.close()
 
 
 def bind_sockets(settings: Settings) -> Sockets:
@@ -75,7 +81,7 @@ def bind_sockets(settings: Settings) -> Sockets:
         sockets = Sockets(
             bind_all(settings.udp.listen, lambda at: udp.bind(at.host, at.port, receive_buffer_bytes=buffer_bytes)),
             bind_all(settings.http.listen, lambda at: http.bind(at.host, at.port)),
-            bind_all(settings.link.listen, lambda at: link.bind(at.host, at.port)),
+            bind_all(settings.link.listen, lambda at: listener.bind(at.host, at.port)),
             bind_all(settings.admin.listen, _bind_admin),
         )
         undo.pop_all()
@@ -140,7 +146,8 @@ def prepare_state_dir(settings: Settings) -> Path | None:
 def warn_of_loose_files(settings: Settings) -> None:
     """Say which secrets every user of this machine can read, and whether all can write where this node trusts files."""
     files = {Path(settings.origins[key]) for key in SECRET_FILES if key in settings.origins}
-    for path in sorted(files | ({settings.link.key_file} if settings.link.key_file else set())):
+    others = {path for path in (settings.link.key_file, settings.link.credentials_file) if path is not None}
+    for path in sorted(files | others):
         if path.is_file() and path.stat().st_mode & stat.S_IROTH:
             log.warning("every user of this machine can read a secret of this node: chmod 600", file=str(path))
     state_dir = settings.node.state_dir
@@ -191,6 +198,7 @@ def build_node(settings: Settings, *, access: Access, after_incarnation: int) ->
         dials=bool(mesh.hubs),
         max_peers=tracker.max_peers,
         max_peers_per_swarm=tracker.max_peers_per_swarm,
+        max_peers_per_origin=mesh.max_peers_per_node,
         now=now,
     )
 
@@ -242,39 +250,71 @@ def build_http(
     return frontend, service
 
 
-def build_links(settings: Settings, node: Node) -> LinkService | None:
+def credentials_file(settings: Settings) -> CredentialsFile | None:
+    """Where the nodes with a credential of their own are listed."""
+    path = settings.link.credentials_file
+    return None if path is None else CredentialsFile(path)
+
+
+def read_credential(settings: Settings, file: CredentialsFile | None) -> Credential | None:
+    """What this node proves itself with and checks proofs against; None for a node of its own. Raises `StartError`."""
+    password = settings.link.password
+    if password is None and file is None:
+        return None
+    try:
+        listed = None if file is None else file.read()
+        return Credential(None if password is None else password.reveal(), listed)
+    except StartError as error:
+        raise StartError(f"link.credentials_file {error}") from error
+    except ValueError as error:
+        raise StartError(f"link.password: {error}") from error
+
+
+def build_links(settings: Settings, node: Node, credential: Credential | None) -> LinkService | None:
     """The link service; None for a node of its own."""
-    if settings.link.password is None:
+    if credential is None:
         return None
     return LinkService(
         node,
-        credential=Credential(settings.link.password.reveal()),
+        credential=credential,
         policy=LinkPolicy(
             heartbeat_seconds=settings.link.heartbeat_seconds,
             handshake_timeout_seconds=settings.link.handshake_timeout_seconds,
-            clock_warn_seconds=settings.link.clock_warn_seconds,
-            clock_refuse_seconds=settings.link.clock_refuse_seconds,
+            soft_split_after_seconds=settings.link.soft_split_after_seconds,
+            auto_reset=settings.link.auto_reset,
+            clocks=ClockPolicy(
+                warn_seconds=settings.link.clock_warn_seconds, refuse_seconds=settings.link.clock_refuse_seconds
+            ),
         ),
-        rng=random.Random(secrets.randbits(64)),
     )
 
 
-def listen_policy(settings: Settings) -> ListenPolicy:
-    """Whom this node lets link."""
-    return ListenPolicy(
+def build_listener(settings: Settings, links: LinkService | None, tls: LinkTls) -> Listener | None:
+    """What accepts links; None for a node that is no hub."""
+    if links is None or not settings.link.listen:
+        return None
+    policy = ListenPolicy(
         allowed_networks=settings.link.allowed_networks,
         max_handshakes=settings.link.max_handshakes,
+        max_attempts_per_minute=settings.link.max_attempts_per_minute,
         max_failures_per_minute=settings.link.max_failures_per_minute,
     )
+    return Listener(links, tls=tls.listener, policy=policy)
 
 
-def dial_policy(settings: Settings) -> DialPolicy:
-    """How this node dials."""
-    return DialPolicy(
+def build_dialers(settings: Settings, links: LinkService | None, tls: LinkTls) -> tuple[Dialer, ...]:
+    """What keeps the links to hubs: one for each, or one for all where they stand in for one another."""
+    hubs = tuple((hub.host, hub.port) for hub in settings.link.hubs)
+    if links is None or not hubs:
+        return ()
+    policy = DialPolicy(
         bind_address=str(settings.link.bind_address) if settings.link.bind_address else None,
         reconnect_min_seconds=settings.link.reconnect_min_seconds,
         reconnect_max_seconds=settings.link.reconnect_max_seconds,
     )
+    rng = random.Random(secrets.randbits(64))
+    alternatives = [hubs] if settings.link.hub_mode == "failover" else [(hub,) for hub in hubs]
+    return tuple(Dialer(links, group, tls=tls.dialer, policy=policy, rng=rng) for group in alternatives)
 
 
 @attrs.frozen
@@ -308,3 +348,18 @@ def build_snapshots(settings: Settings, node: Node, file: Path | None) -> Snapsh
     if file is None:
         return None
     return SnapshotService(node, file, interval_seconds=settings.snapshot.interval_seconds)
+
+
+def admin_tokens(settings: Settings) -> Tokens:
+    """What callers of the admin API present; makes the node's own token for commands if it needs one. `StartError`.
+
+    Called once the sockets are bound: a second start by mistake must not replace the token of the node that runs.
+    """
+    admin = settings.admin
+    state_dir = settings.node.state_dir
+    over_tcp = any(not isinstance(address, UnixAddress) for address in admin.listen)
+    return Tokens(
+        read=admin.read_token.reveal() if admin.read_token else None,
+        control=admin.control_token.reveal() if admin.control_token else None,
+        own_control=write_control_token(state_dir) if state_dir and over_tcp and admin.control_token is None else None,
+    )

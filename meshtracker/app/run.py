@@ -20,14 +20,19 @@ from meshtracker import __version__
 from meshtracker.admin import server
 from meshtracker.admin.api import make_app
 from meshtracker.admin.status import Status
+from meshtracker.admin.tokens import Tokens
 from meshtracker.app import build, upkeep
 from meshtracker.app.log import configure_log
 from meshtracker.network.addresses import bound_address, endpoint_text
+from meshtracker.network.dialer import Dialer
 from meshtracker.network.http import HttpService
 from meshtracker.network.link import LinkService
+from meshtracker.network.listener import Listener
 from meshtracker.network.udp import UdpService
+from meshtracker.node.commands import AuditEntry, Command
 from meshtracker.node.node import Node
 from meshtracker.settings import Settings
+from meshtracker.storage.credentials import CredentialsFile
 from meshtracker.storage.restore import restore
 from meshtracker.storage.service import SnapshotService
 from meshtracker.storage.snapshot import load_or_set_aside
@@ -69,8 +74,12 @@ class Services:
     udp: UdpService
     http: HttpService
     links: LinkService | None
-    tls: build.LinkTls
+    listener: Listener | None
+    dialers: tuple[Dialer, ...]
+    credentials: CredentialsFile | None
     snapshots: SnapshotService | None
+    tokens: Tokens
+    """For the admin API."""
     counted: Mapping[str, _HasStatistics]
     """What status and metrics show besides the node."""
 
@@ -82,13 +91,16 @@ class Services:
             nursery.start_soon(upkeep.flush, self.node, self.settings.link.flush_interval_seconds)
             nursery.start_soon(upkeep.expire, self.node)
             nursery.start_soon(upkeep.watch_clock, self.node)
+            if self.settings.tracker.access_file is not None and self.settings.tracker.access != "open":
+                read = partial(build.read_access, self.settings)
+                nursery.start_soon(upkeep.watch_access, self.node, self.settings.tracker.access_file, read)
             if self.snapshots is not None:
                 nursery.start_soon(self.snapshots.run)
             if self.links is not None:
                 self._start_links(self.links, nursery)
             if self.sockets.admin:
-                token = self.settings.admin.token.reveal() if self.settings.admin.token else None
-                await nursery.start(server.serve, make_app(self.status, token=token), self.sockets.admin)
+                app = make_app(self.status, self.execute, tokens=self.tokens)
+                await nursery.start(server.serve, app, self.sockets.admin)
             async with trio.open_nursery() as clients:
                 clients.start_soon(self.udp.run)
                 clients.start_soon(self.http.run)
@@ -107,12 +119,17 @@ class Services:
             figures["snapshot"] = self.snapshots.statistics(now)
         return Status(node=self.node.statistics(now), services=figures)
 
+    def execute(self, command: Command) -> AuditEntry:
+        """Carry out what an operator commands. Raises `CommandError`."""
+        return self.node.execute(command, trio.current_time())
+
     def _start_links(self, links: LinkService, nursery: trio.Nursery) -> None:
-        policy = build.listen_policy(self.settings)
-        nursery.start_soon(partial(links.listen, self.sockets.link, tls=self.tls.listener, policy=policy))
-        for hub in self.settings.link.hubs:
-            dial = partial(links.dial, hub.host, hub.port, tls=self.tls.dialer, policy=build.dial_policy(self.settings))
-            nursery.start_soon(dial)
+        if self.credentials is not None:
+            nursery.start_soon(upkeep.watch_credentials, self.credentials, links)
+        if self.listener is not None:
+            nursery.start_soon(self.listener.run, self.sockets.link)
+        for dialer in self.dialers:
+            nursery.start_soon(dialer.run)
 
     async def _drain(self) -> None:
         if self.links is not None:
@@ -141,6 +158,8 @@ def prepare(settings: Settings) -> Iterator[Services]:
     build.warn_of_loose_files(settings)
     state_dir = build.prepare_state_dir(settings)
     access = build.read_access(settings)
+    credentials = build.credentials_file(settings)
+    credential = build.read_credential(settings, credentials)
     tls = build.link_tls(settings)
     snapshot_file = state_dir / SNAPSHOT_FILE if state_dir and settings.snapshot.enabled else None
     with build.bind_sockets(settings) as sockets:
@@ -150,21 +169,29 @@ def prepare(settings: Settings) -> Iterator[Services]:
             log.info("swarms restored", **attrs.asdict(restore(node, snapshot, trio.current_time())))
         udp_frontend, udp_service = build.build_udp(settings, node, sockets)
         http_frontend, http_service = build.build_http(settings, node, sockets, max_connections=max_connections)
+        links = build.build_links(settings, node, credential)
+        listener = build.build_listener(settings, links, tls)
+        counted: dict[str, _HasStatistics] = {
+            "udp": udp_frontend,
+            "udp_socket": udp_service,
+            "http": http_frontend,
+            "http_socket": http_service,
+        }
+        if listener is not None:
+            counted["link"] = listener
         yield Services(
             settings=settings,
             node=node,
             sockets=sockets,
             udp=udp_service,
             http=http_service,
-            links=build.build_links(settings, node),
-            tls=tls,
+            links=links,
+            listener=listener,
+            dialers=build.build_dialers(settings, links, tls),
+            credentials=credentials,
             snapshots=build.build_snapshots(settings, node, snapshot_file),
-            counted={
-                "udp": udp_frontend,
-                "udp_socket": udp_service,
-                "http": http_frontend,
-                "http_socket": http_service,
-            },
+            tokens=build.admin_tokens(settings),
+            counted=counted,
         )
 
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 import trio
 
+from meshtracker.errors import StartError
+from meshtracker.network.link import LinkService
 from meshtracker.node.node import Node
+from meshtracker.storage.credentials import CredentialsFile
+from meshtracker.storage.watched import Watched
+from meshtracker.swarm.access import Access
 
 log = structlog.get_logger()
 
@@ -20,6 +27,10 @@ _CLOCK_CHECK_SECONDS = 1.0
 _CLOCK_STEP_SECONDS = 0.2
 """Wall time may part from monotonic time by this much before it is taken over."""
 _CLOCK_WARN_SECONDS = 1.0
+_ACCESS_SECONDS = 1.0
+"""A torrent that is newly allowed is served no later than this, with the peers that the mesh knows."""
+_CREDENTIALS_SECONDS = 1.0
+"""A revoked node is linked no longer than this and the last words of its link."""
 
 
 async def flush(node: Node, interval_seconds: float) -> None:
@@ -47,3 +58,37 @@ async def watch_clock(node: Node) -> None:
             if abs(step_seconds) > _CLOCK_WARN_SECONDS:
                 log.warning("the system's clock was set", by_seconds=round(step_seconds, 1))
         await trio.sleep(_CLOCK_CHECK_SECONDS)
+
+
+async def watch_access(
+    node: Node, path: Path, read: Callable[[], Access], interval_seconds: float = _ACCESS_SECONDS
+) -> None:
+    """Follow the access list; while it is damaged or gone, what it said before stands."""
+    watched = Watched(path)
+    while True:
+        if await trio.to_thread.run_sync(watched.look):
+            try:
+                access = await trio.to_thread.run_sync(read)
+            except StartError as error:
+                log.error("access list not taken over: what it said before stands", reason=str(error))
+            else:
+                if access != node.access:
+                    node.set_access(access, trio.current_time())
+                    log.info("access list taken over", torrents=len(access.info_hashes))
+        await trio.sleep(interval_seconds)
+
+
+async def watch_credentials(
+    file: CredentialsFile, links: LinkService, interval_seconds: float = _CREDENTIALS_SECONDS
+) -> None:
+    """Follow the file that says which nodes may link; while it is damaged or gone, what it said before stands."""
+    while True:
+        try:
+            listed = await trio.to_thread.run_sync(file.read_if_changed)
+        except StartError as error:
+            log.error("link.credentials_file not taken over: what it said before stands", reason=str(error))
+        else:
+            if listed is not None and links.update_credentials(listed):
+                revoked = sum(entry.role == "revoked" for entry in listed.entries.values())
+                log.info("link.credentials_file taken over", nodes=len(listed.entries) - revoked, revoked=revoked)
+        await trio.sleep(interval_seconds)

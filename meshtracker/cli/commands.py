@@ -3,7 +3,7 @@
 exit code   0   done; a node that was told to stop has stopped
             1   the node could not start, or crashed; the demo found a node that lacks a peer
             2   the configuration or the command line is wrong
-            3   no node answers, or it refuses
+            3   no node answers, or it refuses: the token, or a command for a link that it does not have
           130   the demo was ended by a second Ctrl-C, without a verdict
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +22,9 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from meshtracker import __version__
-from meshtracker.admin.client import NodeUnreachableError, fetch
+from meshtracker.admin.client import NodeUnreachableError, command_links, fetch
+from meshtracker.admin.tokens import CONTROL_TOKEN_FILE, read_control_token
+from meshtracker.cli import credentials
 from meshtracker.errors import ConfigurationError, StartError
 from meshtracker.settings import ListenAddress, Settings, load
 
@@ -28,6 +32,8 @@ EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
 EXIT_UNREACHABLE = 3
 DAY_SECONDS = 86_400
+MAX_CALLER_CHARACTERS = 100
+"""As the API takes it."""
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a node that listens everywhere is found
 
@@ -38,6 +44,11 @@ AnyConfigFile = Annotated[
 AdminAddress = Annotated[
     str | None, Parameter("--admin", help="Where it listens instead: http://host:port or unix:/path.")
 ]
+LinkName = Annotated[
+    str | None, Parameter("NAME", help="The linked node's name, or the hub's address as configured (host:port).")
+]
+AllLinks = Annotated[bool, Parameter("--all", negative=(), help="All links.")]
+Reason = Annotated[str, Parameter(help="Why: for the log of both nodes.")]
 AsJson = Annotated[bool, Parameter("--json", negative=(), help="Print JSON, for programs.")]
 
 app = App(
@@ -47,6 +58,7 @@ app = App(
     help_format="plaintext",
 )
 link = app.command(App(name="link", help="The links between this node and others.", help_format="plaintext"))
+app.command(credentials.app)
 config = app.command(App(name="config", help="Configuration files.", help_format="plaintext"))
 
 
@@ -121,10 +133,88 @@ def link_status(*, config: AnyConfigFile = None, admin: AdminAddress = None, as_
     print_links(make_console(), links)
 
 
+@link.command(name="reset")
+def link_reset(
+    name: LinkName = None,
+    /,
+    *,
+    everybody: AllLinks = False,
+    full: Annotated[bool, Parameter(negative=(), help="Send everything anew, not only what was missed.")] = False,
+    reason: Reason = "",
+    config: AnyConfigFile = None,
+    admin: AdminAddress = None,
+) -> None:
+    """Close links of a running node; they come back and resync."""
+    _command_links("reset", name, {"all": everybody, "full": full, "reason": reason}, config, admin)
+
+
+@link.command(name="disable")
+def link_disable(
+    name: LinkName = None,
+    /,
+    *,
+    everybody: AllLinks = False,
+    reason: Reason = "",
+    config: AnyConfigFile = None,
+    admin: AdminAddress = None,
+) -> None:
+    """Close links and refuse them until they are enabled, or the node starts again."""
+    _command_links("disable", name, {"all": everybody, "reason": reason}, config, admin)
+
+
+@link.command(name="enable")
+def link_enable(
+    name: LinkName = None,
+    /,
+    *,
+    everybody: AllLinks = False,
+    reason: Reason = "",
+    config: AnyConfigFile = None,
+    admin: AdminAddress = None,
+) -> None:
+    """Let disabled links come back."""
+    _command_links("enable", name, {"all": everybody, "reason": reason}, config, admin)
+
+
+def _command_links(
+    action: str, name: str | None, fields: dict[str, Any], config: Path | None, admin: str | None
+) -> None:
+    if (name is None) is not fields["all"]:
+        raise ConfigurationError(source="command line", key="", problem="say the NAME of a link, or --all")
+    settings = load(config, os.environ)
+    fields |= {"name": name, "caller": _caller()}
+    token = _control_token(settings)
+    names = command_links(admin or _admin_address(settings), action, fields, token=token)
+    _write("".join(f"{touched}: {action}\n" for touched in names) or "no links\n")
+
+
+def _caller() -> str:
+    """Who gives the command, for the audit log."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"[:MAX_CALLER_CHARACTERS]
+
+
 def _ask(path: str, config: Path | None, admin: str | None) -> Any:
     settings = load(config, os.environ)
-    token = settings.admin.token.reveal() if settings.admin.token else None
-    return fetch(admin or _admin_address(settings), path, token=token)
+    token = settings.admin.read_token or settings.admin.control_token
+    return fetch(admin or _admin_address(settings), path, token=token.reveal() if token else None)
+
+
+def _control_token(settings: Settings) -> str | None:
+    """As configured, or else the one that the node made for itself; its refusal says what is missing."""
+    if settings.admin.control_token is not None:
+        return settings.admin.control_token.reveal()
+    if settings.node.state_dir is None:
+        return settings.admin.read_token.reveal() if settings.admin.read_token else None
+    try:
+        return read_control_token(settings.node.state_dir)
+    except (OSError, ValueError) as error:
+        path = settings.node.state_dir / CONTROL_TOKEN_FILE
+        problem = f"cannot be read: {getattr(error, 'strerror', None) or error}; it is for the node's own user"
+        raise ConfigurationError(source=str(path), key="", problem=problem) from error
 
 
 def _admin_address(settings: Settings) -> str:

@@ -14,6 +14,11 @@ PASSWORD_BYTES = 32
 """Of randomness: nobody types it, so it may as well be out of reach of any guessing."""
 
 
+def make_password() -> str:
+    """A new one."""
+    return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
 def write_password(path: Path) -> bool:
     """Write a new password to ``path``, mode 0600; False if there is something in it already.
 
@@ -37,7 +42,7 @@ def _write_once(path: Path) -> bool:
     number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(number, "w") as file:
-            file.write(f"{secrets.token_urlsafe(PASSWORD_BYTES)}\n")
+            file.write(f"{make_password()}\n")
         try:
             os.link(temporary, path)
         except FileExistsError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich import box
@@ -13,9 +13,11 @@ from rich.text import Text
 
 PIPE_COLUMNS = 200
 """Width when nobody looks: lines that are not broken can be searched."""
+SHOWN_COMMANDS = 5
+"""Latest commands of operators; JSON has more."""
 
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_STATE_STYLES = {"synced": "green", "closed": "red"}
+_STATE_STYLES = {"synced": "green", "soft-split": "bold red", "closed": "red"}
 _OTHER_STYLE = "yellow"
 
 
@@ -40,17 +42,17 @@ def print_status(console: Console, status: dict[str, Any]) -> None:
     for name, figures in status["services"].items():
         services.add_row(name, _line(f"{key} {_figure(value)}" for key, value in figures.items()))
     console.print(services)
-    print_links(console, node["links"])
+    print_links(console, node)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def print_links(console: Console, links: Sequence[dict[str, Any]]) -> None:
-    """Live links with their warnings, then why the latest that ended did."""
-    live = [link for link in links if link["state"] != "closed"]
-    ended = [link for link in links if link["state"] == "closed"]
+def print_links(console: Console, figures: dict[str, Any]) -> None:
+    """Live links with their warnings, why the latest that ended did, and what is remembered of each node."""
+    live = [link for link in figures["links"] if link["state"] != "closed"]
+    ended = [link for link in figures["links"] if link["state"] == "closed"]
     if not live:
         console.print("no links")
     else:
@@ -64,6 +66,41 @@ def print_links(console: Console, links: Sequence[dict[str, Any]]) -> None:
     for link in ended:
         ago = duration(link["since_seconds"])
         console.print(Text(f"{_peer(link)}: ended {ago} ago: {link['reason']}", style="red"))
+    for neighbour in figures["neighbours"]:
+        _print_neighbour(console, neighbour)
+    if figures["refused_links"]:
+        refused = _line(f"{count} {kind}" for kind, count in sorted(figures["refused_links"].items()))
+        console.print(Text(f"refused: {refused}"))
+    for entry in figures["audit"][:SHOWN_COMMANDS]:
+        console.print(Text(_command(entry)))
+
+
+def _print_neighbour(console: Console, neighbour: dict[str, Any]) -> None:
+    name, disabled = neighbour["name"] or neighbour["address"], neighbour["disabled"]
+    if disabled:
+        reason = f": {disabled['reason']}" if disabled["reason"] else ""
+        console.print(Text(f"{name}: disabled by {disabled['caller']}{reason}", style="red"))
+    counts = (
+        ("soft-splits", neighbour["soft_splits"]),
+        ("resets for that", neighbour["split_resets"]),
+        ("resets by command", neighbour["resets"]),
+    )
+    counted = _line(f"{what} {count}" for what, count in counts if count)
+    if counted:
+        console.print(Text(f"{name}: {counted}"))
+    if neighbour["verdict"]:
+        ago = duration(neighbour["verdict_seconds_ago"])
+        verdict = f"last soft-split {ago} ago ({neighbour['verdict_rule']}): {neighbour['verdict']}"
+        console.print(Text(f"{name}: {verdict}", style="yellow"))
+    if neighbour["wants_everything"]:
+        console.print(Text(f"{name}: everything comes anew with the next burst"))
+
+
+def _command(entry: dict[str, Any]) -> str:
+    when = datetime.fromtimestamp(entry["at_unix_seconds"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    whose = "all links" if entry["everybody"] else _line(entry["links"])
+    reason = f": {entry['reason']}" if entry["reason"] else ""
+    return f"{when}  {entry['action']} {'(full) ' if entry['full'] else ''}{whose} by {entry['caller']}{reason}"
 
 
 def _link_cells(link: dict[str, Any]) -> list[Text]:

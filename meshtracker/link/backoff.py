@@ -11,9 +11,13 @@ import random
 class Backoff:
     """The wait before each attempt; doubles its bound at every failure."""
 
-    def __init__(self, *, min_seconds: float, max_seconds: float, rng: random.Random) -> None:
+    def __init__(
+        self, *, min_seconds: float, max_seconds: float, rng: random.Random, steady_seconds: float = 0.0
+    ) -> None:
+        """``steady_seconds``: a link that was up for less is one more failure."""
         self._min_seconds = min_seconds
         self._max_seconds = max_seconds
+        self._steady_seconds = steady_seconds
         self._rng = rng
         self.failures = 0
 
@@ -22,8 +26,17 @@ class Backoff:
         # 2^20 times any sensible minimum is past any sensible maximum.
         bound = min(self._max_seconds, self._min_seconds * 2 ** min(self.failures, 20))
         self.failures += 1
-        return self._rng.uniform(min(self._min_seconds, bound) / 2, bound)
+        return self._rng.uniform(0, bound)
+
+    def link_ended(self, up_seconds: float, *, was_split: bool) -> None:
+        """A link ended that had been synced for so long: start from the smallest wait again if it can be trusted.
+
+        Not after a soft-split, nor if it broke at once: over a path that is broken for data alone it would be made and
+        reset in a fast loop.
+        """
+        if up_seconds >= self._steady_seconds and not was_split:
+            self.reset()
 
     def reset(self) -> None:
-        """The link was synced: start from the smallest wait again."""
+        """Start from the smallest wait again."""
         self.failures = 0

@@ -1,27 +1,57 @@
 """What a link still owes its peer: cursors into the logs, and snapshots where the logs do not reach.
 
-Pulled one frame at a time when the socket can take it, each stream in turn. A feed holds positions only, so a peer that
+Pulled one frame at a time when the socket can take it, each stream in turn, and pieces of snapshots between the
+batches: changes do not wait for a snapshot, nor does it wait for them. A feed holds positions only, so a peer that
 reads slowly costs no memory: it catches up from the logs, and past their end by a snapshot.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Set
 
+import attrs
+
+from meshtracker.errors import LinkError
 from meshtracker.link.plan import plan_burst, plan_stream
 from meshtracker.link.replica import Replica
-from meshtracker.wire.link import Hello, Position, StreamPlan, Vector, encode_burst
+from meshtracker.wire.link import (
+    FrameType,
+    Hello,
+    Position,
+    StreamPlan,
+    Vector,
+    encode_burst,
+    encode_snapshot_end,
+    frame,
+    narrow,
+)
+
+MAX_FETCHES = 32
+"""Requests for swarms that may wait for their answer: twice what it takes to ask for `wire.link.MAX_INTEREST`."""
+
+
+@attrs.define
+class _Snapshot:
+    """A snapshot on its way; the origin's cursor moves on meanwhile."""
+
+    origin: str
+    pieces: Iterator[tuple[bytes, int]]
+    records: int = 0
 
 
 class Feed:
     """The sending side of a session from the moment both vectors are known."""
 
-    def __init__(self, replica: Replica, peer: Hello, known: Vector) -> None:
-        """``known`` is the peer's vector."""
-        self.plans = plan_burst(replica, peer, known)
+    def __init__(
+        self, replica: Replica, peer: Hello, known: Vector, *, everything: bool, interest: Set[bytes] | None
+    ) -> None:
+        """``known``: the peer's vector. ``everything``: send all anew. ``interest``: only these swarms (None: all)."""
+        self.plans = plan_burst(replica, peer, known, everything=everything)
         self.sent: dict[str, str] = {}
         """By origin: how it was last brought up, for the operator."""
+        self.skipped_bytes = 0
+        """Of groups that the peer has no interest in."""
         self.holds_own = True
         """Wait with this node's own stream until the peer has brought back the one from before a restart.
 
@@ -30,66 +60,107 @@ class Feed:
         """
         self._replica = replica
         self._peer = peer
+        self._interest = interest
         self._cursors = {origin: position for origin, position in known.items() if origin != peer.name}
         self._targets = {plan.origin: plan.position for plan in self.plans}
-        self._fulls: deque[StreamPlan] = deque()
-        self._snapshot: tuple[str, Position, Iterator[bytes]] | None = None
+        self._fulls: dict[str, StreamPlan] = {}
+        """Snapshots that are told and not begun."""
+        self._snapshot: _Snapshot | None = None
+        self._fetches: deque[Iterator[bytes]] = deque()
         self._turn = 0
+        self._batch_is_next = False
         for plan in self.plans:
             self._take_up(plan)
 
     @property
     def burst_is_sent(self) -> bool:
         """Has the peer been sent all that `plans` promised?"""
-        cursors = self._cursors
-        return all(origin in cursors and cursors[origin] >= position for origin, position in self._targets.items())
+        return all(self._is_sent(origin) for origin in self._targets)
+
+    @property
+    def brings_back(self) -> bool:
+        """Is the peer still to be sent its own stream from before its restart? It holds its present one till then."""
+        return self._peer.name in self._targets and not self._is_sent(self._peer.name)
+
+    def fetch(self, info_hashes: Collection[bytes], now: float) -> None:
+        """Send all that is known of some swarms, whatever the cursors say. Raises `LinkError`."""
+        if len(self._fetches) >= MAX_FETCHES:
+            raise LinkError(f"more than {MAX_FETCHES} requests for swarms at once", kind="flood")
+        self._fetches.append(self._replica.swarms(info_hashes, now))
 
     def next_frame(self, now: float) -> bytes:
         """The next frame to send; b"" if the peer has been sent everything."""
-        if self._snapshot is None:
-            return self._start_snapshot(now) or self._next_batch()
-        origin, position, pieces = self._snapshot
-        piece = next(pieces, None)
-        if piece is not None:
-            return piece
-        self._snapshot = None
-        self._cursors[origin] = position
-        return self.next_frame(now)
+        self._batch_is_next = not self._batch_is_next
+        if self._batch_is_next:
+            return self._next_batch() or self._next_piece(now)
+        return self._next_piece(now) or self._next_batch()
+
+    def _is_sent(self, origin: str) -> bool:
+        cursor = self._cursors.get(origin)
+        under_way = origin in self._fulls or (self._snapshot is not None and self._snapshot.origin == origin)
+        return cursor is not None and cursor >= self._targets[origin] and not under_way
 
     def _take_up(self, plan: StreamPlan) -> None:
         self.sent[plan.origin] = f"full ({plan.reason})" if plan.full else f"partial after batch {plan.after}"
-        if plan.full:
-            self._cursors.pop(plan.origin, None)
-            self._fulls.append(plan)
-        else:
+        if not plan.full:
             self._cursors[plan.origin] = Position(plan.position.incarnation, plan.after)
+            return
+        self._cursors.pop(plan.origin, None)
+        self._fulls[plan.origin] = plan
+        if self._snapshot is not None and self._snapshot.origin == plan.origin:
+            # The cursor fell off the log meanwhile, or the origin restarted: the receiver is told to begin again too.
+            self._snapshot = None
 
-    def _start_snapshot(self, now: float) -> bytes:
-        """Begin the next snapshot that may begin; b"" if there is none."""
-        for plan in self._fulls:
-            position = self._goal(plan.origin)
-            if position is None or not self._may_send(plan.origin):
+    # ------------------------------------------------------------ snapshots
+
+    def _next_piece(self, now: float) -> bytes:
+        """A frame of what was fetched or of the snapshot under way."""
+        while self._fetches:
+            piece = next(self._fetches[0], b"")
+            if piece:
+                return piece
+            self._fetches.popleft()
+            return frame(FrameType.SWARMS_END)
+        if self._snapshot is None:
+            told = self._begin_snapshot(now)
+            if told or self._snapshot is None:
+                return told
+        snapshot = self._snapshot
+        piece, records = next(snapshot.pieces, (b"", 0))
+        snapshot.records += records
+        if piece:
+            return piece
+        self._snapshot = None
+        return encode_snapshot_end(snapshot.origin, self._cursors[snapshot.origin], records=snapshot.records)
+
+    def _begin_snapshot(self, now: float) -> bytes:
+        """Begin the next snapshot that may begin; returns what is to be told before, if anything."""
+        for origin, plan in self._fulls.items():
+            position = self._goal(origin)
+            if position is None or not self._may_send(origin):
                 continue
-            self._fulls.remove(plan)
+            del self._fulls[origin]
             if position.incarnation != plan.position.incarnation:
                 # The origin restarted since the burst was told.
-                return self._announce(plan.origin, position, None)
-            self._snapshot = (plan.origin, position, self._replica.snapshot(plan.origin, position, now))
-            return self.next_frame(now)
+                return self._announce(origin, position, None)
+            self._cursors[origin] = position
+            self._snapshot = _Snapshot(origin, self._replica.snapshot(origin, position, now, self._interest))
+            return b""
         return b""
+
+    # ------------------------------------------------------------ batches
 
     def _next_batch(self) -> bytes:
         origins = list(self._replica.vector()) if self._replica.forwards else [self._replica.name, self._peer.name]
-        waiting = {plan.origin for plan in self._fulls}
         for step in range(len(origins)):
             index = (self._turn + step) % len(origins)
             origin = origins[index]
-            if origin in waiting or not self._may_send(origin):
+            if origin in self._fulls or not self._may_send(origin):
                 continue
-            frame = self._follow(origin)
-            if frame:
+            data = self._follow(origin)
+            if data:
                 self._turn = index + 1
-                return frame
+                return data
         return b""
 
     def _may_send(self, origin: str) -> bool:
@@ -112,11 +183,18 @@ class Feed:
         if mine is None or (cursor is not None and cursor >= mine):
             return b""
         if cursor is not None and self._replica.covers(origin, cursor):
-            frame = self._replica.frame(origin, cursor.sequence + 1)
-            if frame is not None:
+            batch = self._replica.frame(origin, cursor.sequence + 1)
+            if batch is not None:
                 self._cursors[origin] = Position(cursor.incarnation, cursor.sequence + 1)
-                return frame
+                return self._narrowed(batch)
         return self._announce(origin, mine, cursor)
+
+    def _narrowed(self, batch: bytes) -> bytes:
+        if self._interest is None:
+            return batch
+        narrowed = narrow(batch, self._interest)
+        self.skipped_bytes += len(batch) - len(narrowed)
+        return narrowed
 
     def _announce(self, origin: str, mine: Position, cursor: Position | None) -> bytes:
         """Tell of a snapshot outside the burst: of a node that joined or restarted, or that the cursor lost."""

@@ -6,7 +6,9 @@
     less far, and the log does not                       FULL "fell behind"
     of an older incarnation                              FULL "new incarnation"
     not at all                                           FULL "new node"
-    of a newer incarnation                               nothing: the sender is the one that lags
+    of a newer incarnation                               nothing: the sender is the one that lags; but between
+                                                         hubs FULL "earlier life"
+    anything, but all was asked for anew                 FULL "asked for"
 
 A node's own stream is sent back to it only from before its restart (it may have lost what it had not yet saved), judged
 by what its HELLO calls ``previous``.
@@ -20,16 +22,22 @@ from meshtracker.wire.link import Hello, Position, StreamPlan, Vector
 NEW_NODE = "new node"
 NEW_INCARNATION = "new incarnation"
 FELL_BEHIND = "fell behind"
+ASKED_FOR = "asked for"
+EARLIER_LIFE = "earlier life"
 
 
-def plan_burst(replica: Replica, peer: Hello, theirs: Vector) -> list[StreamPlan]:
-    """Streams that the peer lacks, its own earlier one first, then this node's own."""
+def plan_burst(replica: Replica, peer: Hello, theirs: Vector, *, everything: bool) -> list[StreamPlan]:
+    """Streams that the peer lacks, its own earlier one first, then this node's own. ``everything``: all anew."""
     streams = []
+    plans = []
     lost = replica.position(peer.name)
     if lost is not None and lost.incarnation < peer.incarnation:
         # Of a life before its previous one nobody knows how much it kept.
         same_life = peer.previous is not None and peer.previous.incarnation == lost.incarnation
-        streams.append((peer.name, lost, peer.previous if same_life else None))
+        plans.append(plan_stream(replica, peer.name, lost, peer.previous if same_life and not everything else None))
+    elif lost is not None and everything:
+        # What it lacks of itself, if anything, is not of its present stream: it was brought back while not tracked.
+        plans.append(StreamPlan(origin=peer.name, position=Position(0, 0), after=0, full=True, reason=ASKED_FOR))
     own = replica.position(replica.name)
     if own is not None:
         streams.append((replica.name, own, theirs.get(replica.name)))
@@ -37,11 +45,20 @@ def plan_burst(replica: Replica, peer: Hello, theirs: Vector) -> list[StreamPlan
         for origin, position in replica.vector().items():
             if origin not in (replica.name, peer.name):
                 streams.append((origin, position, theirs.get(origin)))
-    plans = [plan_stream(replica, origin, mine, known) for origin, mine, known in streams]
+    plans += [plan_stream(replica, origin, mine, known, everything=everything) for origin, mine, known in streams]
+    if peer.forwards:
+        # The peer may have met the origin when neither had any memory, and nobody else will bring that back.
+        plans += [
+            StreamPlan(origin=origin, position=mine, after=0, full=True, reason=EARLIER_LIFE)
+            for origin, mine, known in streams
+            if known is not None and known.incarnation > mine.incarnation
+        ]
     return [plan for plan in plans if plan is not None]
 
 
-def plan_stream(replica: Replica, origin: str, mine: Position, known: Position | None) -> StreamPlan | None:
+def plan_stream(
+    replica: Replica, origin: str, mine: Position, known: Position | None, *, everything: bool = False
+) -> StreamPlan | None:
     """How to bring a receiver that knows ``known`` to ``mine``; None if there is nothing to send."""
     if known is None:
         return StreamPlan(origin=origin, position=mine, after=0, full=True, reason=NEW_NODE)
@@ -49,6 +66,8 @@ def plan_stream(replica: Replica, origin: str, mine: Position, known: Position |
         return None
     if known.incarnation < mine.incarnation:
         return StreamPlan(origin=origin, position=mine, after=0, full=True, reason=NEW_INCARNATION)
+    if everything:
+        return StreamPlan(origin=origin, position=mine, after=0, full=True, reason=ASKED_FOR)
     if known.sequence >= mine.sequence:
         return None
     if replica.covers(origin, known):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Set
 from typing import Protocol
 
 from meshtracker.wire.link import Batch, Hello, Position, Vector
@@ -15,6 +15,9 @@ class Replica(Protocol):
     incarnation: int
     forwards: bool
     """Send every origin's stream (a hub), or only this node's own (a leaf)."""
+
+    def is_exhausted(self, origin: str) -> bool:
+        """Has one node sent as many peers as are taken of one?"""
 
     def meet(self, origin: str) -> None:
         """A peer speaks of a node of that name. Raises `WireError` when the mesh has shown too many."""
@@ -37,8 +40,22 @@ class Replica(Protocol):
     def frame(self, origin: str, sequence: int) -> bytes | None:
         """The BATCH frame of a sequence of an origin's current stream."""
 
-    def snapshot(self, origin: str, position: Position, now: float) -> Iterator[bytes]:
-        """SNAPSHOT frames with all rows of an origin, then a SNAPSHOT_END; each costs little to make."""
+    def interest(self) -> Set[bytes] | None:
+        """The swarms to be narrowed to; None for a node that wants all, or too many to name them."""
+
+    def lacks_swarms(self) -> int:
+        """Grows each time that this node begins to track swarms of which it has missed the changes; 0: it has not."""
+
+    def have_swarms(self, lacked: int) -> None:
+        """A hub has sent all that was missing when `lacks_swarms` was so much."""
+
+    def snapshot(
+        self, origin: str, position: Position, now: float, interest: Set[bytes] | None
+    ) -> Iterator[tuple[bytes, int]]:
+        """SNAPSHOT frames, and the records of each, of all rows of an origin; each costs little to make."""
+
+    def swarms(self, info_hashes: Collection[bytes], now: float) -> Iterator[bytes]:
+        """SWARMS frames with all rows of some swarms; each costs little to make."""
 
     def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
         """Apply a BATCH and return its records; None if it was known already.

@@ -3,28 +3,32 @@
 Life of a link; what may arrive in which state is the table `_LEGAL`:
 
     connecting ─► securing ─► authenticating ─► comparing ─► bursting ─► synced ─► closed
+                                                                 ╰──► soft-split ◄──╯
 
-The I/O around it calls `connected`, `secured`, `receive_data`, `handle_deadline` and `end_of_stream`, writes what
-`data_to_send` returns and logs `notices`. Nothing is queued here but control frames: data is read from the logs when
-the socket can take it, so a slow peer costs a cursor and no memory.
+The I/O around it calls `connected`, `secured`, `take_in`, `apply`, `handle_deadline` and `end_of_stream`, writes what
+`data_to_send` returns and logs `notices`. Nothing is queued here but control frames and what one read has brought: data
+is read from the logs when the socket can take it, so a slow peer costs a cursor and no memory.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Collection
+from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 
-from meshtracker.errors import LinkError, WireError
+from meshtracker.errors import LinkError, LinkFault, WireError
+from meshtracker.link import greeting, split
 from meshtracker.link.authentication import FAILED, Credential, Prover, Verifier
 from meshtracker.link.feed import Feed
-from meshtracker.link.intake import Intake, check_start
+from meshtracker.link.greeting import ClockPolicy
+from meshtracker.link.intake import Intake
 from meshtracker.link.replica import Replica
+from meshtracker.link.split import Progress, Verdict
 from meshtracker.wire import link as wire
-from meshtracker.wire.link import FrameDecoder, FrameType, Hello, Position, Vector
+from meshtracker.wire.link import DATA_FRAMES, FrameDecoder, FrameType, Hello, Interest, Position, Vector
 
 
 class State(enum.Enum):
@@ -36,6 +40,8 @@ class State(enum.Enum):
     COMPARING = "comparing"
     BURSTING = "bursting"
     SYNCED = "synced"
+    SOFT_SPLIT = "soft-split"
+    """Up, but no data flows (see `split`); what comes is taken as before."""
     CLOSED = "closed"
 
 
@@ -44,11 +50,10 @@ _LEGAL: dict[State, frozenset[FrameType]] = {
     State.CONNECTING: frozenset(),
     State.SECURING: frozenset(),
     State.AUTHENTICATING: frozenset({_F.AUTH_FIRST, _F.AUTH_CHALLENGE, _F.AUTH_PROOF, _F.AUTH_FINAL, _F.CLOSE}),
-    State.COMPARING: frozenset({_F.HELLO, _F.VECTOR, _F.CLOSE}),
-    State.BURSTING: frozenset(
-        {_F.BURST, _F.BATCH, _F.SNAPSHOT, _F.SNAPSHOT_END, _F.END_OF_BURST, _F.HEARTBEAT, _F.CLOSE}
-    ),
-    State.SYNCED: frozenset({_F.BURST, _F.BATCH, _F.SNAPSHOT, _F.SNAPSHOT_END, _F.HEARTBEAT, _F.CLOSE}),
+    State.COMPARING: frozenset({_F.HELLO, _F.INTEREST, _F.VECTOR, _F.CLOSE}),
+    State.BURSTING: DATA_FRAMES | {_F.INTEREST, _F.HEARTBEAT, _F.CLOSE},
+    State.SYNCED: (DATA_FRAMES - {_F.END_OF_BURST}) | {_F.INTEREST, _F.HEARTBEAT, _F.CLOSE},
+    State.SOFT_SPLIT: DATA_FRAMES | {_F.INTEREST, _F.HEARTBEAT, _F.CLOSE},
     State.CLOSED: frozenset(),
 }
 
@@ -60,8 +65,8 @@ MAX_TOLD_BURSTS = 1000
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
-SILENT_HEARTBEATS = 3
-"""Heartbeats that may be missing before the other end counts as gone."""
+LATE_SECONDS = 1.0
+"""A look at the clock that comes later than this was held up by this node itself: see `Progress.forgive`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -70,8 +75,10 @@ class LinkPolicy:
 
     heartbeat_seconds: float = 5.0
     handshake_timeout_seconds: float = 10.0
-    clock_warn_seconds: float = 5.0
-    clock_refuse_seconds: float = 60.0
+    soft_split_after_seconds: float = 15.0
+    auto_reset: bool = True
+    """Close a link in a soft-split, so that it is made anew; otherwise raise an alarm until it has recovered."""
+    clocks: ClockPolicy = attrs.field(factory=ClockPolicy)
 
 
 @attrs.frozen
@@ -106,9 +113,32 @@ class SessionStatistics:
     received_records: int
     peer_lag_batches: int
     """Batches that this node has and the peer's last heartbeat did not know."""
+    unconfirmed_frames: int
+    """Data frames sent over this connection that the peer's last heartbeat did not confirm."""
+    skipped_bytes: int
+    """Not sent because the peer does not track those swarms."""
     heard_seconds_ago: float
+    soft_splits: int
+    verdict: str
+    """The last soft-split of this connection, with its figures; empty if there was none."""
     reason: str
     """Why it was closed."""
+
+
+class Owner(Protocol):
+    """Who keeps the sessions of a node: it knows the others, and what operators want of their links."""
+
+    def admit(self, session: LinkSession, hello: Hello, now: float) -> None:
+        """Make room for a node that has just said its name. Raises `LinkError` if it is not wanted."""
+
+    def wants_everything(self, name: str) -> bool:
+        """Shall the burst with that node bring everything anew, both ways?"""
+
+    def note_synced(self, session: LinkSession) -> None:
+        """Peers flow."""
+
+    def note_split(self, session: LinkSession, verdict: Verdict, now: float, *, resets: bool) -> None:
+        """Data does not flow although the link is up; ``resets``: the session closes itself for that."""
 
 
 class LinkSession:
@@ -121,11 +151,11 @@ class LinkSession:
         credential: Credential,
         dials: bool,
         policy: LinkPolicy,
-        admit: Callable[[LinkSession, Hello], None],
+        owner: Owner,
         peer_address: str,
         now: float,
     ) -> None:
-        """``admit`` may refuse a named peer with `LinkError`; ``peer_address`` is for the operator only."""
+        """``peer_address`` is for the operator only."""
         self.state = State.CONNECTING
         self.peer: Hello | None = None
         self.peer_address = peer_address
@@ -135,12 +165,22 @@ class LinkSession:
         self.told_by_peer = False
         """Did the peer give the reason?"""
         self.authentication_failed = False
+        self.was_reset = False
+        self.refusal_kind: LinkFault | Literal[""] = ""
+        """What this end had against the other when it closed the link."""
+        self.soft_splits = 0
+        self.verdict: Verdict | None = None
+        """The last soft-split."""
         self.warnings: tuple[str, ...] = ()
         self._replica = replica
         self._credential = credential
         self._policy = policy
-        self._admit = admit
+        self._owner = owner
         self._decoder = FrameDecoder()
+        self._progress = Progress(heard_at=now)
+        self._inbox: deque[tuple[FrameType, bytes]] = deque()
+        self._damage: WireError | None = None
+        """What is wrong with the bytes after those of the inbox."""
         self._auth: Prover | Verifier | None = None
         self._control: deque[bytes] = deque()
         self._notices: list[Notice] = []
@@ -148,8 +188,18 @@ class LinkSession:
         self._feed: Feed | None = None
         self._end_sent = self._end_heard = False
         self._peer_vector: Vector = {}
-        self._entered = self._heard = now
-        self._next_heartbeat = float("inf")
+        self._interest: set[bytes] | None = None
+        """Swarms that the peer has narrowed the link to."""
+        self._everything = False
+        """Do both ends send everything anew because this one was told so?"""
+        self._lacked = 0
+        """What the replica lacked when its vector was sent."""
+        self._fetches: deque[int] = deque()
+        """The same, for each FETCH that is not answered yet."""
+        self._resumes = State.BURSTING
+        """Where a soft-split leads back to."""
+        self._entered = now
+        self._next_heartbeat = self._next_alarm = split.NEVER
         self._received_bytes = self._sent_bytes = 0
         self._sent_batches = 0
         self._told_bursts = 0
@@ -158,10 +208,14 @@ class LinkSession:
 
     def connected(self, now: float) -> None:
         """The TCP connection is there."""
-        self._enter(State.SECURING, now)
+        # An operator may have closed it meanwhile.
+        if not self.is_closed:
+            self._enter(State.SECURING, now)
 
     def secured(self, binding: bytes | None, now: float) -> None:
         """TLS is up (or off: None); ``binding`` is `authentication.channel_binding` of the listener's certificate."""
+        if self.is_closed:
+            return
         self._enter(State.AUTHENTICATING, now)
         if not self.dials:
             self._auth = Verifier(self._credential, binding=binding)
@@ -173,20 +227,65 @@ class LinkSession:
         )
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take bytes off the wire; never raises for what a peer sends."""
-        if self.state is State.CLOSED:
+        """Take bytes off the wire and apply all that they complete; never raises for what a peer sends."""
+        self.take_in(data, now)
+        while self.apply(now):
+            pass
+
+    def take_in(self, data: bytes, now: float) -> None:
+        """Take bytes off the wire: what they complete waits for `apply`, but for the handshake."""
+        if self.state is State.CLOSED or self._damage is not None:
             return
         self._received_bytes += len(data)
-        self._heard = now
+        self._progress.heard_at = now
+        frames = data_frames = 0
         try:
             for kind, payload in self._decoder.feed(data):
                 if self.is_closed:
                     return
-                self._receive_frame(kind, payload, now)
-        except LinkError as error:
-            self.close(str(error), now)
+                if self.state in HANDSHAKE_STATES:
+                    self._process(kind, payload, now)
+                    continue
+                self._inbox.append((kind, payload))
+                frames += 1
+                data_frames += kind in DATA_FRAMES
         except WireError as error:
-            self.close(f"protocol error: {error}", now)
+            self._damage = error
+        self._progress.read(self._decoder.waiting_bytes, frames=frames, data_frames=data_frames, now=now)
+        self._end_if_damaged(now)
+
+    def apply(self, now: float) -> bool:
+        """Apply one frame that was taken in; False if none is waiting."""
+        if not self._inbox:
+            return False
+        kind, payload = self._inbox.popleft()
+        self._process(kind, payload, now)
+        self._progress.applied(now, is_data=kind in DATA_FRAMES)
+        self._end_if_damaged(now)
+        return True
+
+    def _process(self, kind: FrameType, payload: bytes, now: float) -> None:
+        try:
+            self._receive_frame(kind, payload, now)
+        except LinkError as error:
+            self._refuse(str(error), error.kind, now)
+        except WireError as error:
+            self._refuse(f"protocol error: {error}", "protocol", now)
+
+    def _end_if_damaged(self, now: float) -> None:
+        # What came whole before the damage is not lost.
+        if self._damage is not None and not self._inbox:
+            self._refuse(f"protocol error: {self._damage}", "protocol", now)
+
+    def _refuse(self, reason: str, kind: LinkFault, now: float) -> None:
+        if not self.is_closed:
+            self.refusal_kind = kind
+            self.close(reason, now)
+
+    def check_credential(self, now: float) -> None:
+        """The credentials have changed: close unless the peer's proof still counts."""
+        if isinstance(self._auth, Verifier) and self._auth.is_void:
+            self._refuse(f"the credential of {self._auth.name} was revoked or replaced", "authentication", now)
 
     @property
     def is_closed(self) -> bool:
@@ -205,39 +304,95 @@ class LinkSession:
             self._control.append(wire.control(FrameType.CLOSE, reason=reason[: wire.MAX_REASON_BYTES]))
         self._closed(reason, now)
 
+    def reset(self, reason: str, now: float) -> None:
+        """Hang up so that the link is made anew, by whoever dials."""
+        if not self.is_closed:
+            self.was_reset = True
+            self.close(reason, now)
+
+    def track(self, added: Collection[bytes], dropped: Collection[bytes], lacked: int) -> None:
+        """This node has begun to track some swarms and has dropped others; ``lacked``: see `Replica.lacks_swarms`.
+
+        The other end, a hub, sends at once what it knows of those added.
+        """
+        if dropped and self._replica.interest() is not None:
+            self._control += wire.encode_interest(Interest.DROP, dropped)
+        if added:
+            frames = wire.encode_interest(Interest.FETCH, added)
+            self._control += frames
+            self._fetches += [0] * (len(frames) - 1) + [lacked]
+
     def next_deadline(self) -> float:
         """When `handle_deadline` wants to be called."""
         if self.state is State.CLOSED:
-            return float("inf")
-        if self.state in (State.BURSTING, State.SYNCED):
-            return min(self._next_heartbeat, self._silence_ends())
-        return self._entered_handshake_ends()
+            return split.NEVER
+        if self.state in HANDSHAKE_STATES:
+            return self._entered_handshake_ends()
+        if self.state is State.SOFT_SPLIT:
+            return min(self._next_heartbeat, self._next_alarm)
+        return min(self._next_heartbeat, split.next_look(self._progress, self._policy.soft_split_after_seconds))
 
     def handle_deadline(self, now: float) -> None:
-        """Send a heartbeat that is due; give up on a silent peer or an endless handshake."""
+        """Send a heartbeat that is due, look for a soft-split; give up on an endless handshake."""
         if self.state is State.CLOSED:
             return
-        if self.state not in (State.BURSTING, State.SYNCED):
+        if self.state in HANDSHAKE_STATES:
             if now >= self._entered_handshake_ends():
                 self.close(f"still {self.state.value} after {self._policy.handshake_timeout_seconds:g} s", now)
             return
-        if now >= self._silence_ends():
-            self.close(f"nothing heard for {now - self._heard:.0f} s", now)
-        elif now >= self._next_heartbeat:
+        late_seconds = now - self.next_deadline()
+        if late_seconds > LATE_SECONDS:
+            self._progress.forgive(late_seconds, now)
+        self._look(now)
+        if now >= self._next_heartbeat and not self.is_closed:
             self._next_heartbeat = now + self._policy.heartbeat_seconds
             # A peer that sends but does not read would have them pile up here.
             if not self._control:
-                self._control.append(wire.encode_heartbeat(self._replica.wall_ms(now), self._replica.vector()))
+                self._control.append(wire.encode_heartbeat(self._heartbeat(now)))
+
+    def _heartbeat(self, now: float) -> wire.Heartbeat:
+        return wire.Heartbeat(
+            clock_ms=self._replica.wall_ms(now),
+            sent_frames=self._progress.sent_frames,
+            applied_frames=self._progress.applied_frames,
+            vector=self._replica.vector(),
+        )
+
+    def _look(self, now: float) -> None:
+        """Is this a soft-split, still or no longer?"""
+        after_seconds = self._policy.soft_split_after_seconds
+        verdict = split.judge(self._progress, now, after_seconds)
+        if self.state is not State.SOFT_SPLIT:
+            if verdict is None:
+                return
+            self._resumes = self.state
+            self.soft_splits += 1
+            self._owner.note_split(self, verdict, now, resets=self._policy.auto_reset)
+            self._enter(State.SOFT_SPLIT, now)
+        elif verdict is None:
+            self._notices.append(Notice("info", f"recovered from the soft-split after {now - self._entered:.0f} s"))
+            self._enter(self._resumes, now)
+            return
+        elif now < self._next_alarm:
+            return
+        self.verdict = verdict
+        self._next_alarm = now + after_seconds
+        self._notices.append(Notice("error", str(verdict)))
+        if self._policy.auto_reset:
+            self.was_reset = True
+            self._refuse(str(verdict), "soft-split", now)
 
     def data_to_send(self, now: float) -> bytes:
         """The next bytes to write: control frames first, then at most one frame of data; b"" if there is nothing."""
         if self._control:
             data = b"".join(self._control)
             self._control.clear()
-        elif self.state in (State.BURSTING, State.SYNCED):
-            data = self._next_data(now)
-        else:
+        elif self.state in HANDSHAKE_STATES or self.is_closed:
             data = b""
+        else:
+            data = self._next_data(now)
+            if data:
+                self._progress.sent(now)
         self._sent_bytes += len(data)
         return data
 
@@ -273,7 +428,11 @@ class LinkSession:
             sent_batches=self._sent_batches,
             received_records=self._intake.records if self._intake else 0,
             peer_lag_batches=lag,
-            heard_seconds_ago=now - self._heard,
+            unconfirmed_frames=self._progress.sent_frames - self._progress.confirmed_frames,
+            skipped_bytes=self._feed.skipped_bytes if self._feed else 0,
+            heard_seconds_ago=now - self._progress.heard_at,
+            soft_splits=self.soft_splits,
+            verdict=str(self.verdict or ""),
             reason=self.reason,
         )
 
@@ -290,14 +449,16 @@ class LinkSession:
             case FrameType.HELLO:
                 self._receive_hello(wire.decode_hello(payload), now)
             case FrameType.VECTOR:
-                self._receive_vector(wire.decode_vector(payload), now)
-            case FrameType.BURST | FrameType.BATCH | FrameType.SNAPSHOT | FrameType.SNAPSHOT_END:
-                self._receive_stream(kind, payload, now)
+                self._receive_vector(*wire.decode_knowledge(payload), now)
+            case FrameType.INTEREST:
+                self._receive_interest(*wire.decode_interest(payload), now)
             case FrameType.END_OF_BURST:
                 self._end_heard = True
                 self._sync_if_done(now)
             case FrameType.HEARTBEAT:
-                _, self._peer_vector = wire.decode_heartbeat(payload)
+                self._receive_heartbeat(wire.decode_heartbeat(payload), now)
+            case _:
+                self._receive_stream(kind, payload, now)
 
     def _receive_auth(self, kind: FrameType, fields: dict[bytes, Any], now: float) -> None:
         auth = self._auth
@@ -330,7 +491,7 @@ class LinkSession:
             return step(message)
         except LinkError as error:
             self.authentication_failed = True
-            self.close(str(error), self._heard)
+            self._refuse(str(error), "authentication", self._progress.heard_at)
             if isinstance(self._auth, Verifier):
                 self.reason = f"{error}: {self._auth.detail}"
             raise
@@ -350,47 +511,67 @@ class LinkSession:
     def _receive_hello(self, hello: Hello, now: float) -> None:
         if self.peer is not None:
             raise LinkError("protocol error: a second HELLO")
+        if isinstance(self._auth, Verifier):
+            self._auth.vouch_for(hello.name, forwards=hello.forwards)
         mine = self._replica.hello(now)
-        ahead_seconds = (hello.clock_ms - mine.clock_ms) / 1000
-        if abs(ahead_seconds) > self._policy.clock_refuse_seconds:
-            raise LinkError(
-                f"the clocks of {hello.name} and {mine.name} differ by {abs(ahead_seconds):.0f} s"
-                f" (at most {self._policy.clock_refuse_seconds:g} s): set them, for instance with NTP"
-            )
-        if hello.name == mine.name:
-            raise LinkError(f"both nodes are named {mine.name!r}: give each node of a mesh a name of its own")
-        check_start(hello.name, hello.incarnation, mine.clock_ms)
-        self._admit(self, hello)
+        greeting.check(mine, hello, self._policy.clocks)
+        self._owner.admit(self, hello, now)
+        self._everything = self._owner.wants_everything(hello.name)
         self._intake = Intake(self._replica, hello)
         self.peer = hello
-        self.warnings = tuple(self._compare(mine, hello, ahead_seconds))
+        self.warnings = tuple(greeting.differences(mine, hello, self._policy.clocks))
         self._notices += [Notice("warning", warning) for warning in self.warnings]
-        self._control.append(wire.frame(FrameType.VECTOR, wire.encode_vector(self._replica.vector())))
+        interest = self._replica.interest()
+        if hello.forwards:
+            self._lacked = self._replica.lacks_swarms()
+            self._control += [] if interest is None else wire.encode_interest(Interest.TRACK, interest)
+        everything = self._everything or bool(self._lacked)
+        self._control.append(wire.encode_knowledge(self._replica.vector(), everything=everything))
 
-    def _compare(self, mine: Hello, theirs: Hello, ahead_seconds: float) -> Iterator[str]:
-        """Differences that do not forbid a link but make a mesh go wrong quietly."""
-        if abs(ahead_seconds) > self._policy.clock_warn_seconds:
-            way = "ahead of" if ahead_seconds > 0 else "behind"
-            yield f"the clock of {theirs.name} is {abs(ahead_seconds):.0f} s {way} that of {mine.name}"
-        if theirs.announce_interval_seconds != mine.announce_interval_seconds:
-            yield (
-                f"tracker.announce_interval_seconds differs: {mine.name} {mine.announce_interval_seconds},"
-                f" {theirs.name} {theirs.announce_interval_seconds}"
-            )
-        if theirs.peer_ttl_seconds != mine.peer_ttl_seconds:
-            yield (
-                f"tracker.peer_ttl_seconds differs: {mine.name} {mine.peer_ttl_seconds},"
-                f" {theirs.name} {theirs.peer_ttl_seconds}"
-            )
-
-    def _receive_vector(self, vector: Vector, now: float) -> None:
+    def _receive_vector(self, vector: Vector, everything: bool, now: float) -> None:
         if self.peer is None:
             raise LinkError("protocol error: VECTOR before HELLO")
         self._peer_vector = vector
-        self._feed = Feed(self._replica, self.peer, vector)
+        everything = everything or self._everything
+        self._feed = Feed(self._replica, self.peer, vector, everything=everything, interest=self._interest)
         self._control.append(wire.encode_burst(self._feed.plans))
+        self._progress.sent(now)
+        self._progress.data_at = now
         self._enter(State.BURSTING, now)
         self._next_heartbeat = now
+
+    def _receive_interest(self, interest: Interest, info_hashes: list[bytes], now: float) -> None:
+        if self.peer is None:
+            raise LinkError("protocol error: INTEREST before HELLO")
+        if self.peer.forwards:
+            raise LinkError("protocol error: INTEREST of a hub, which is sent everything")
+        if interest is Interest.TRACK and self._feed is not None:
+            raise LinkError("protocol error: INTEREST TRACK after VECTOR")
+        if interest is Interest.TRACK and self._interest is None:
+            self._interest = set()
+        if self._interest is not None:
+            if interest is Interest.DROP:
+                self._interest.difference_update(info_hashes)
+            else:
+                self._interest.update(info_hashes)
+            if len(self._interest) > wire.MAX_INTEREST:
+                raise LinkError(f"more than {wire.MAX_INTEREST} swarms named in INTEREST", kind="flood")
+        if interest is Interest.FETCH:
+            if self._feed is None:
+                raise LinkError("protocol error: INTEREST FETCH before VECTOR")
+            self._feed.fetch(info_hashes, now)
+
+    def _receive_heartbeat(self, heartbeat: wire.Heartbeat, now: float) -> None:
+        feed, intake = self._feed, self._intake
+        if feed is None or intake is None:
+            raise LinkError("protocol error: HEARTBEAT before VECTOR")
+        progress = self._progress
+        if heartbeat.applied_frames > progress.sent_frames:
+            raise LinkError("protocol error: a heartbeat confirms more than was sent")
+        self._peer_vector = heartbeat.vector
+        progress.confirmed(heartbeat.applied_frames, now)
+        owed, sent_frames = intake.lacks(heartbeat.vector), heartbeat.sent_frames
+        progress.owes(owed, now, sent_frames=sent_frames, is_due=not feed.brings_back)
 
     def _receive_stream(self, kind: FrameType, payload: bytes, now: float) -> None:
         intake = self._intake
@@ -406,6 +587,14 @@ class LinkSession:
                 intake.batch(wire.decode_batch(payload), payload, now)
             case FrameType.SNAPSHOT:
                 intake.snapshot(wire.decode_batch(payload), now)
+            case FrameType.SWARMS:
+                if not self._fetches:
+                    raise LinkError("protocol error: SWARMS that were not asked for")
+                intake.swarms(wire.decode_batch(payload), now)
+            case FrameType.SWARMS_END:
+                if not self._fetches:
+                    raise LinkError("protocol error: SWARMS_END without INTEREST FETCH")
+                self._replica.have_swarms(self._fetches.popleft())
             case _:
                 intake.end_snapshot(*wire.decode_snapshot_end(payload))
 
@@ -431,8 +620,14 @@ class LinkSession:
         return wire.frame(FrameType.END_OF_BURST)
 
     def _sync_if_done(self, now: float) -> None:
-        if self._end_sent and self._end_heard and self.state is State.BURSTING:
-            self.was_synced = True
+        if not (self._end_sent and self._end_heard) or self.was_synced:
+            return
+        self.was_synced = True
+        self._replica.have_swarms(self._lacked)
+        self._owner.note_synced(self)
+        if self.state is State.SOFT_SPLIT:
+            self._resumes = State.SYNCED
+        else:
             self._enter(State.SYNCED, now)
 
     # ------------------------------------------------------------ states
@@ -446,13 +641,11 @@ class LinkSession:
         if self.state is State.CLOSED:
             return
         self.reason = reason
+        self._inbox.clear()
         self._enter(State.CLOSED, now)
 
     def _send_control(self, kind: FrameType, **fields: Any) -> None:
         self._control.append(wire.control(kind, **fields))
-
-    def _silence_ends(self) -> float:
-        return self._heard + SILENT_HEARTBEATS * self._policy.heartbeat_seconds
 
     def _entered_handshake_ends(self) -> float:
         return self._entered + self._policy.handshake_timeout_seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import structlog
@@ -18,8 +19,8 @@ log = structlog.get_logger()
 _READ_BYTES = 65_536
 _WRITE_BYTES = 65_536
 """One write, so that a heartbeat never waits behind more."""
-_WRITE_FRAMES = 4
-"""Frames made for one write: each may cost milliseconds, and announces want their turn."""
+_TURN_SECONDS = 0.002
+"""No further frame is begun after that: one may cost milliseconds, and announces want to be answered in between."""
 _UNSENT_BYTES = 131_072
 """Unsent bytes that the kernel may hold: what lies there can no longer be overtaken."""
 _TIMER_SECONDS = 0.5
@@ -39,14 +40,23 @@ class LinkConnection:
         session: LinkSession,
         tcp: trio.SocketStream,
         *,
+        turn: trio.StrictFIFOLock | None = None,
         context: ssl.SSLContext | None,
         certificate: bytes | None = None,
         server_name: str | None = None,
         refusal: str = "",
     ) -> None:
-        """``context``: None without TLS. ``certificate``: a listener's own, DER. ``refusal``: hang up, saying so."""
+        """``turn``: shared by all links of a node, held for each piece of work at frames.
+
+        ``context``: None without TLS. ``certificate``: a listener's own, DER. ``refusal``: hang up, saying so.
+        """
         self.session = session
+        self.on_synced: Callable[[], None] = lambda: None
+        """Called once, when peers flow."""
+        self._synced_at: float | None = None
+        self._ended_at: float | None = None
         self._tcp = tcp
+        self._turn = turn or trio.StrictFIFOLock()
         self._context = context
         self._certificate = certificate
         self._server_name = server_name
@@ -64,12 +74,25 @@ class LinkConnection:
         self._last_words = reason
         self.wake()
 
+    def close(self, reason: str) -> None:
+        """Close with that reason; what is not sent yet has other ways."""
+        self.session.close(reason, trio.current_time())
+        self.wake()
+
+    def synced_seconds(self) -> float:
+        """For how long peers have flowed, or did until the end."""
+        if self._synced_at is None:
+            return 0.0
+        return (trio.current_time() if self._ended_at is None else self._ended_at) - self._synced_at
+
     async def run(self) -> None:
         """Serve until the session is closed; closes the stream. Trouble with the connection ends only this link."""
         stream: trio.SocketStream | trio.SSLStream[trio.SocketStream] = self._tcp
         try:
             self._tcp.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             self.session.connected(trio.current_time())
+            if self.session.is_closed:
+                return
             if self._context is not None:
                 stream = await self._secure(self._context)
             else:
@@ -86,7 +109,7 @@ class LinkConnection:
             log.exception("link crashed", address=self.session.peer_address)
             self.session.end_of_stream(trio.current_time(), why=f"a fault of this node: {plain_error(error)}")
         finally:
-            self._log_notices()
+            self._take_note()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS_SECONDS):
                 await trio.aclose_forcefully(stream)
             self.finished.set()
@@ -142,19 +165,31 @@ class LinkConnection:
                 break
             if data:
                 hint = ""
-                self.session.receive_data(bytes(data), trio.current_time())
+                self.session.take_in(bytes(data), trio.current_time())
+                await self._apply()
             else:
                 self.session.end_of_stream(trio.current_time(), why=why + hint)
-            self._log_notices()
-            self.wake()
+                self._take_note()
         self.wake()
+
+    async def _apply(self) -> None:
+        """Apply what was read. Nothing more is read until then: the system holds back a peer that is too fast."""
+        more = True
+        while more:
+            async with self._turn:
+                until = trio.current_time() + _TURN_SECONDS
+                while (more := self.session.apply(trio.current_time())) and trio.current_time() < until:
+                    pass
+            self._take_note()
+            self.wake()
 
     async def _write(self, stream: trio.abc.Stream) -> None:
         """Write until the session is closed and its last words are out."""
         while True:
             self._woken = trio.Event()
-            data = self._gather()
-            self._log_notices()
+            async with self._turn:
+                data = self._gather()
+            self._take_note()
             if data:
                 try:
                     await stream.send_all(data)
@@ -175,12 +210,15 @@ class LinkConnection:
         """Frames for one write."""
         frames: list[bytes] = []
         size = 0
-        while len(frames) < _WRITE_FRAMES and size < _WRITE_BYTES:
-            frame = self.session.data_to_send(trio.current_time())
+        now = trio.current_time()
+        until = now + _TURN_SECONDS
+        while size < _WRITE_BYTES and now < until:
+            frame = self.session.data_to_send(now)
             if not frame:
                 break
             frames.append(frame)
             size += len(frame)
+            now = trio.current_time()
         return b"".join(frames)
 
     async def _keep_time(self, connection: trio.CancelScope) -> None:
@@ -193,7 +231,14 @@ class LinkConnection:
         await trio.sleep(_LAST_WORDS_SECONDS)
         connection.cancel()
 
-    def _log_notices(self) -> None:
+    def _take_note(self) -> None:
+        """Log what the session has to say, and notice how far it has come."""
+        now = trio.current_time()
+        if self.session.was_synced and self._synced_at is None:
+            self._synced_at = now
+            self.on_synced()
+        if self.session.is_closed and self._ended_at is None:
+            self._ended_at = now
         peer = self.session.peer.name if self.session.peer else "?"
         for notice in self.session.notices():
             getattr(log, notice.level)(f"link {peer}: {notice.text}", address=self.session.peer_address)

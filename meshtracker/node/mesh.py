@@ -5,7 +5,7 @@ Implements `link.replica.Replica`, so sessions can be run over it mouth to mouth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 
 import attrs
 
@@ -18,9 +18,10 @@ from meshtracker.model import STAMP_COUNTER_BITS, PeerState
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.node.statistics import MeshStatistics, OriginStatistics
 from meshtracker.swarm.access import Access
-from meshtracker.swarm.peers import Row
+from meshtracker.swarm.peers import ROW_BYTES, Row, unpack_rows
 from meshtracker.swarm.registry import Registry
 from meshtracker.wire.link import (
+    MAX_INTEREST,
     Batch,
     FrameType,
     Hello,
@@ -31,18 +32,18 @@ from meshtracker.wire.link import (
     encode_completed,
     encode_group,
     encode_record,
-    encode_snapshot_end,
     frame,
     groups,
     records,
 )
 
-_SNAPSHOT_BYTES = 48_000
-"""A piece of a snapshot is sent once it has grown to this: the swarm that tips it over still fits the frame."""
-_SNAPSHOT_ROWS = 4000
+_SNAPSHOT_BYTES = 16_000
+"""A piece of a snapshot is sent once it has grown to this: some 400 rows, a few milliseconds for whoever applies it."""
+_SNAPSHOT_ROWS = 2000
 """Rows looked at for one piece: a few milliseconds, then announces have their turn."""
 _GROUP_ROWS = 200
-"""Rows of one group of a snapshot: at most 11 kB, so that the piece it tips over still fits its frame."""
+"""Rows of one family in one group of a snapshot: at most 18 kB in both, so that the piece it tips over still fits its
+frame."""
 _GROUP_BYTES = 24
 """Info-hash and length of a group."""
 _REMOVED = int(PeerState.REMOVED)
@@ -94,6 +95,8 @@ class Mesh:
         self._logs.start(name, Position(incarnation, 0))
         self._outbox = Outbox(origin=name, incarnation=incarnation, max_batch_bytes=policy.max_batch_bytes)
         self._sealed_at = float("-inf")
+        self._lacked = self._had = 0
+        """See `lacks_swarms`."""
         self._max_future_ms = int(policy.max_future_seconds * 1000) * (1 if policy.forwards else 2)
         self._applied_batches = self._applied_records = 0
         self._stale_records = self._future_records = self._dropped_records = 0
@@ -133,6 +136,10 @@ class Mesh:
 
     # ------------------------------------------------------------ what sessions read
 
+    def is_exhausted(self, origin: str) -> bool:
+        """See `Replica`."""
+        return self._registry.is_exhausted(self._registry.origins.index(origin))
+
     def meet(self, origin: str) -> None:
         """See `Replica`."""
         self._registry.origins.index(origin)
@@ -170,52 +177,99 @@ class Mesh:
         """See `Replica`."""
         return self._logs.frame(origin, sequence)
 
-    def snapshot(self, origin: str, position: Position, now: float) -> Iterator[bytes]:
+    def interest(self) -> Set[bytes] | None:
+        """See `Replica`."""
+        narrows = not self.forwards and self._access.mode == "allow" and len(self._access.info_hashes) <= MAX_INTEREST
+        return self._access.info_hashes if narrows else None
+
+    def tracks(self) -> bytes:
+        """A digest of the swarms that the vector speaks of: all if this is a hub; none while some are lacked."""
+        if self.lacks_swarms():
+            return b""
+        return (Access() if self.forwards else self._access).digest()
+
+    def set_access(self, access: Access) -> None:
+        """Track other swarms from now on; what it lacks of them is up to `lack_swarms`."""
+        self._access = access
+
+    def lack_swarms(self) -> int:
+        """This node tracks swarms of which it has missed changes; returns `lacks_swarms`."""
+        self._lacked += 1
+        return self._lacked
+
+    def lacks_swarms(self) -> int:
+        """See `Replica`."""
+        return self._lacked if self._lacked > self._had else 0
+
+    def have_swarms(self, lacked: int) -> None:
+        """See `Replica`."""
+        self._had = max(self._had, lacked)
+
+    def snapshot(
+        self, origin: str, position: Position, now: float, interest: Set[bytes] | None
+    ) -> Iterator[tuple[bytes, int]]:
         """See `Replica`. Rows that change meanwhile come again in a later batch, and win by their stamp."""
         index = self._registry.origins.index(origin)
-        base = max(0, self._clock.wall_ms(now) - self._tracker.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
+        base = self._oldest(now)
         groups: list[bytes] = []
         sent = size = looked = 0
-        for info_hash in list(self._registry.swarms):
+        for info_hash in list(self._registry.swarms if interest is None else interest):
             for body, count, rows in self._snapshot_groups(info_hash, index, base):
                 if count:
                     groups.append(encode_group(info_hash, body))
+                    size += len(body) + _GROUP_BYTES
                 sent += count
-                size += len(body) + _GROUP_BYTES
                 looked += rows
                 if size >= _SNAPSHOT_BYTES or looked >= _SNAPSHOT_ROWS:
-                    yield encode_batch(FrameType.SNAPSHOT, Batch(origin, *position, base, b"".join(groups)))
+                    batch = Batch(origin, *position, base, b"".join(groups))
+                    yield encode_batch(FrameType.SNAPSHOT, batch), sent
                     groups = []
-                    size = looked = 0
+                    sent = size = looked = 0
         if groups:
-            yield encode_batch(FrameType.SNAPSHOT, Batch(origin, *position, base, b"".join(groups)))
-        yield encode_snapshot_end(origin, position, records=sent)
+            yield encode_batch(FrameType.SNAPSHOT, Batch(origin, *position, base, b"".join(groups))), sent
+
+    def _oldest(self, now: float) -> int:
+        """The stamp of a row that is about to age out: what is sent anew is counted from here."""
+        return max(0, self._clock.wall_ms(now) - self._tracker.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
 
     def _snapshot_groups(self, info_hash: bytes, index: int, base: int) -> Iterator[tuple[bytearray, int, int]]:
-        """``(encoded records, how many, rows looked at)`` of one swarm; a large swarm makes several."""
+        """``(encoded records of an origin, how many, rows looked at)`` of one swarm; a large swarm makes several."""
         swarm = self._registry.get(info_hash)
         if swarm is None:
+            yield bytearray(), 0, 1
             return
         total = swarm.completed.get(index, 0) if swarm.completed else 0
         body = bytearray(encode_completed(total) if total else b"")
         count, looked = int(bool(total)), 1
         for pack in swarm.packs():
-            for row, address in pack.entries():
-                looked += 1
-                if row.origin == index and row.stamp >= base:
-                    record = PeerRecord(
-                        row.identity,
-                        row.stamp,
-                        row.state,
-                        pack.address_bytes,
-                        b"" if row.state == _REMOVED else address,
-                    )
-                    body += encode_record(record, base)
-                    count += 1
+            size = pack.address_bytes
+            for rows, addresses in pack.copies(_GROUP_ROWS):
+                for at, (identity, stamp, origin, state) in enumerate(unpack_rows(rows)):
+                    if origin == index and stamp >= base:
+                        address = b"" if state == _REMOVED else addresses[at * size : at * size + size]
+                        body += encode_record(PeerRecord(identity, stamp, state, size, address), base)
+                        count += 1
+                looked += len(rows) // ROW_BYTES
                 if looked >= _GROUP_ROWS:
                     yield body, count, looked
                     body, count, looked = bytearray(), 0, 0
         yield body, count, looked
+
+    def swarms(self, info_hashes: Iterable[bytes], now: float) -> Iterator[bytes]:
+        """See `Replica`."""
+        for info_hash in info_hashes:
+            swarm = self._registry.get(info_hash)
+            if swarm is None:
+                continue
+            indexes = {origin for pack in swarm.packs() for origin in pack.origins()}
+            indexes.update(swarm.completed or ())
+            base = self._oldest(now)
+            for index in sorted(indexes):
+                for body, count, _ in self._snapshot_groups(info_hash, index, base):
+                    if count:
+                        # Of no incarnation and at no position: it says nothing of any stream.
+                        batch = Batch(self._registry.origins.names[index], 0, 0, base, encode_group(info_hash, body))
+                        yield encode_batch(FrameType.SWARMS, batch)
 
     # ------------------------------------------------------------ what sessions bring
 
@@ -229,7 +283,7 @@ class Mesh:
             return None
         if known is None or batch.incarnation != known.incarnation or batch.sequence != known.sequence + 1:
             raise LinkError(
-                f"batch {batch.sequence} of {batch.origin} came after {known.sequence if known else 'none'}"
+                f"batch {batch.sequence} of {batch.origin} came after {known.sequence if known else 'none'}", kind="gap"
             )
         count = self._apply(batch, now)
         self._logs.append(batch.origin, frame(FrameType.BATCH, payload), now)
@@ -242,12 +296,55 @@ class Mesh:
         if batch.origin != self.name and self._logs.position(batch.origin) is None:
             # Should the link break off now and the origin lose its memory, these rows are still to be brought back.
             self._logs.start(batch.origin, Position(0, 0))
+        news = self._news_of_known(batch)
         before = self._applied_records
         count = self._apply(batch, now)
         if batch.origin == self.name and self._applied_records > before:
             # This node's stream of before its restart is at its end; links that lack these records follow the new one.
             self._append(self._outbox.seal_again(batch), now)
+        if news:
+            self._adopt(attrs.evolve(batch, origin=self.name, body=b"".join(news)), now)
         return count
+
+    def _news_of_known(self, batch: Batch) -> list[bytes]:
+        """Groups of what a hub lacked of a stream that it counts as known that far: an earlier life of its origin."""
+        position = self._logs.position(batch.origin)
+        if not self.forwards or batch.origin == self.name or position is None:
+            return []
+        if position < (batch.incarnation, batch.sequence):
+            return []
+        news = []
+        for info_hash, body in groups(batch):
+            kept = [
+                encode_record(record, batch.base)
+                for record in records(body, batch.base)
+                if not isinstance(record, int) and self._stamp(info_hash, record) < record.stamp
+            ]
+            if kept:
+                news.append(encode_group(info_hash, b"".join(kept)))
+        return news
+
+    def _stamp(self, info_hash: bytes, record: PeerRecord) -> int:
+        """Of what is known of that peer; -1 if nothing is."""
+        swarm = self._registry.get(info_hash)
+        for pack in swarm.packs() if swarm is not None else ():
+            position = pack.find(record.identity)
+            if pack.address_bytes == record.address_bytes and position >= 0:
+                return pack.fields(position)[0]
+        return -1
+
+    def _adopt(self, batch: Batch, now: float) -> None:
+        """Pass on as this hub's own what nobody who follows its links would be sent otherwise."""
+        own = self._registry.origins.index(self.name)
+        for info_hash, body in groups(batch):
+            swarm = self._registry.get(info_hash)
+            for record in records(body, batch.base):
+                if swarm is None or isinstance(record, int) or self._stamp(info_hash, record) != record.stamp:
+                    continue
+                pack = swarm.pack(record.address_bytes)
+                row = Row(record.identity, record.stamp, own, record.state)
+                self._registry.write(swarm, pack, pack.find(record.identity), row, record.address)
+        self._append(self._outbox.seal_again(batch), now)
 
     def finish_snapshot(self, origin: str, position: Position) -> None:
         """See `Replica`."""
@@ -281,7 +378,8 @@ class Mesh:
                     ahead_seconds = (record.stamp - (wall_ms << STAMP_COUNTER_BITS)) / (1000 << STAMP_COUNTER_BITS)
                     raise LinkError(
                         f"{batch.origin} stamps its records {ahead_seconds:.0f} s ahead of the clock of {self.name}:"
-                        " set the clocks, for instance with NTP"
+                        " set the clocks, for instance with NTP",
+                        kind="future",
                     )
                 else:
                     self._merge(info_hash, record, index)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from meshtracker import __version__
@@ -22,6 +23,7 @@ from meshtracker.model import (
     PeerState,
     ScrapeAnswer,
 )
+from meshtracker.node.commands import AuditEntry, Command, ResetLinks
 from meshtracker.node.links import Links
 from meshtracker.node.mesh import Mesh, MeshPolicy
 from meshtracker.node.policy import TrackerPolicy
@@ -42,6 +44,9 @@ _PARTIAL = int(PeerState.PARTIAL)
 _SEEDER = int(PeerState.SEEDER)
 _REMOVED = int(PeerState.REMOVED)
 
+KEPT_COMMANDS = 50
+"""Commands of operators that status still shows."""
+
 
 class Node:
     """A tracker and its place in a mesh; owns every object that changes."""
@@ -59,6 +64,7 @@ class Node:
         dials: bool = False,
         max_peers: int = 5_000_000,
         max_peers_per_swarm: int = 200_000,
+        max_peers_per_origin: int = 2_000_000,
         now: float = 0.0,
     ) -> None:
         """``incarnation`` is Unix milliseconds of this start; ``dials``: it has hubs (for its role)."""
@@ -67,7 +73,12 @@ class Node:
         self.clock = clock
         self.policy = tracker or TrackerPolicy()
         self.access = access or Access()
-        self.registry = Registry(origins=Origins(name), max_peers=max_peers, max_peers_per_swarm=max_peers_per_swarm)
+        self.registry = Registry(
+            origins=Origins(name),
+            max_peers=max_peers,
+            max_peers_per_swarm=max_peers_per_swarm,
+            max_peers_per_origin=max_peers_per_origin,
+        )
         self.mesh = Mesh(
             name=name,
             incarnation=incarnation,
@@ -77,8 +88,9 @@ class Node:
             tracker=self.policy,
             policy=mesh or MeshPolicy(),
         )
-        self.links = Links()
+        self.links = Links(name)
         self.sweep = Sweep(self.registry, peer_ttl_seconds=self.policy.peer_ttl_seconds)
+        self._audit: deque[AuditEntry] = deque(maxlen=KEPT_COMMANDS)
         self._rng = rng
         self._dials = dials
         self._started = now
@@ -216,7 +228,42 @@ class Node:
             if swarm is not None and swarm.live and self.access.allows(info_hash):
                 yield info_hash, swarm.counts()
 
+    # ------------------------------------------------------------ operators
+
+    def execute(self, command: Command, now: float) -> AuditEntry:
+        """Carry out a command and write it down; the caller logs what is returned. Raises `CommandError`."""
+        entry = AuditEntry(
+            at_unix_seconds=self.clock.wall_seconds(now),
+            caller=command.caller,
+            action=command.action,
+            links=self.links.execute(command, now),
+            everybody=command.name is None,
+            full=isinstance(command, ResetLinks) and command.full,
+            reason=command.reason,
+        )
+        self._audit.appendleft(entry)
+        # Sessions that were closed have something to send: why.
+        self.mesh.on_new_batch()
+        return entry
+
     # ------------------------------------------------------------ upkeep
+
+    def set_access(self, access: Access, now: float) -> None:
+        """Serve other torrents from now on; hubs are asked at once for what is known of those newly allowed."""
+        before, self.access = self.access, access
+        narrowed = self.mesh.interest() is not None
+        self.mesh.set_access(access)
+        if self.mesh.forwards or access == before:
+            return
+        added = access.adds_to(before)
+        dropped = before.info_hashes - access.info_hashes if access.mode == "allow" else frozenset[bytes]()
+        lacked = 0 if added == frozenset() else self.mesh.lack_swarms()
+        for session in self.links.to_hubs():
+            if added is None or narrowed != (self.mesh.interest() is not None):
+                session.reset("the access list is of another kind now", now)
+            else:
+                session.track(added, dropped, lacked)
+        self.mesh.on_new_batch()
 
     def expire(self, now: float) -> None:
         """One small step of the sweep; `Sweep.steps_per_round` of them look at every peer."""
@@ -239,6 +286,9 @@ class Node:
             log=self.mesh.logs.statistics(now),
             vector=self.mesh.vector_statistics(),
             links=self.links.statistics(now),
+            neighbours=self.links.neighbours(now),
+            refused_links=self.links.refused(),
+            audit=tuple(self._audit),
         )
 
 

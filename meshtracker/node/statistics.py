@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from meshtracker.link.log import LogStatistics
 from meshtracker.link.session import SessionStatistics
+from meshtracker.node.commands import AuditEntry
+from meshtracker.node.neighbours import NeighbourStatistics
 from meshtracker.swarm.registry import RegistryStatistics
 
 
@@ -64,3 +68,9 @@ class NodeStatistics:
     vector: tuple[OriginStatistics, ...]
     links: tuple[SessionStatistics, ...]
     """Links that are up or coming up, then the latest that failed."""
+    neighbours: tuple[NeighbourStatistics, ...]
+    """What is remembered of each node that is or was linked, over connections."""
+    refused_links: Mapping[str, int]
+    """Links that this node closed for what the other end did, by kind: "authentication", "clock", "disabled", ..."""
+    audit: tuple[AuditEntry, ...]
+    """The latest commands that operators gave, newest first."""

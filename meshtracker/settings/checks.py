@@ -62,9 +62,14 @@ def _check_http(settings: Settings) -> Iterator[Problem]:
 
 
 def _check_link(link: LinkSettings) -> Iterator[Problem]:
-    if (link.listen or link.hubs) and link.password is None:
-        used = "link.listen" if link.listen else "link.hubs"
-        yield "link.password", f"must be set (or link.password_file) because {used} is: nobody links without a password"
+    if link.hubs and link.password is None:
+        yield "link.password", "must be set (or link.password_file) because link.hubs is: nobody links without one"
+    elif link.listen and link.password is None and link.credentials_file is None:
+        others = "link.password_file, or link.credentials_file"
+        yield "link.password", f"must be set (or {others}) because link.listen is: nobody links without one"
+    if link.credentials_file is not None and not link.listen:
+        problem = "must be empty because link.listen is: a leaf's own password goes into link.password"
+        yield "link.credentials_file", problem
     if link.certificate_file is None and link.key_file is not None:
         yield "link.certificate_file", "must be set because link.key_file is: they go together"
     if link.key_file is None and link.certificate_file is not None:
@@ -81,6 +86,13 @@ def _check_link_times(link: LinkSettings) -> Iterator[Problem]:
         ("reconnect_min_seconds", "reconnect_max_seconds"),
         ("clock_warn_seconds", "clock_refuse_seconds"),
     )
+    at_least = 2 * link.heartbeat_seconds
+    if link.soft_split_after_seconds < at_least:
+        problem = (
+            f"must be at least twice heartbeat_seconds ({at_least:g}), got {link.soft_split_after_seconds:g}: "
+            "each heartbeat confirms the data of the one before"
+        )
+        yield "link.soft_split_after_seconds", problem
     for shorter, longer in ordered:
         if getattr(link, shorter) > getattr(link, longer):
             yield f"link.{shorter}", f"must be at most {longer} ({getattr(link, longer)}), got {getattr(link, shorter)}"
@@ -93,8 +105,13 @@ def _check_snapshot(settings: Settings) -> Iterator[Problem]:
 
 
 def _check_admin(settings: Settings) -> Iterator[Problem]:
-    for address in settings.admin.listen:
-        if isinstance(address, ListenAddress) and not address.is_loopback and settings.admin.token is None:
-            problem = f"must be set (or admin.token_file) because admin.listen has {address}, which others can reach"
-            yield "admin.token", problem
+    admin = settings.admin
+    if admin.read_token is not None or admin.control_token is not None:
+        return
+    for address in admin.listen:
+        if isinstance(address, ListenAddress) and not address.is_loopback:
+            problem = (
+                f"must be set (or admin.read_token_file) because admin.listen has {address}, which others can reach"
+            )
+            yield "admin.read_token", problem
             return

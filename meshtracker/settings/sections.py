@@ -89,7 +89,9 @@ class TrackerSettings:
         "open", "Torrents tracked: all (open), only those of access_file (allow), all but those (deny)."
     )
     access_file: Path | None = option(
-        None, "The list for access: one info-hash of 40 hex digits a line; # starts a comment."
+        None,
+        "The list for access: one info-hash of 40 hex digits a line; # starts a comment. A change is taken over within "
+        "seconds, and what the mesh knows of torrents newly allowed comes with it.",
     )
     address_parameter_networks: tuple[IpNetwork, ...] = option(
         LOCAL_NETWORKS,
@@ -162,12 +164,23 @@ class LinkSettings:
     hubs: tuple[RemoteAddress, ...] = option(
         (), 'Hubs to link to; not empty makes this node a leaf, e.g. ["hub.example.org:59100"].'
     )
+    hub_mode: Literal["mirror", "failover"] = option(
+        "mirror",
+        "Several hubs: linked to all at once (mirror), or to the first in their order that can be had (failover).",
+    )
     bind_address: IpAddress | None = option(None, "Local address to dial hubs from; empty: the system's choice.")
     allowed_networks: tuple[IpNetwork, ...] = option(
         (ip_network("0.0.0.0/0"), ip_network("::/0")), "Networks from which leaves may link."
     )
-    password: Secret | None = option(None, "The password of the mesh, the same on every node; it is never sent.")
+    password: Secret | None = option(
+        None, "The password of the mesh, or of this node if its hub has given it one of its own; it is never sent."
+    )
     password_file: Path | None = option(None, "File which holds the password.")
+    credentials_file: Path | None = option(
+        None,
+        "Nodes that link to this hub with passwords of their own, or not at all (meshtracker credential); "
+        "changes take effect within a second.",
+    )
     tls: Literal["on", "off"] = option(
         "on", "Encrypt the link. Off, the password stays unsent, but peers pass in the clear."
     )
@@ -184,6 +197,15 @@ class LinkSettings:
     heartbeat_seconds: float = option(
         5.0, "Time between heartbeats, each of which acknowledges what has come.", minimum=0.01, maximum=300
     )
+    soft_split_after_seconds: float = option(
+        15.0,
+        "A link that is up but carries no data for this long is in a soft-split.",
+        minimum=0.03,
+        maximum=HOUR_SECONDS,
+    )
+    auto_reset: bool = option(
+        True, "Reset a link in a soft-split, so that both nodes resync; false: raise an alarm until it recovers."
+    )
     max_batch_bytes: int = option(
         60_000, "A batch of this size goes without waiting.", minimum=1_000, maximum=MAX_BATCH_BYTES
     )
@@ -193,10 +215,23 @@ class LinkSettings:
         minimum=65_536,
         maximum=68_719_476_736,
     )
+    max_peers_per_node: int = option(
+        2_000_000,
+        "Peers taken from one other node; the link of a node that has more is closed, so that it cannot crowd out "
+        "everybody else.",
+        minimum=1,
+        maximum=1_000_000_000,
+    )
     handshake_timeout_seconds: float = option(
         10.0, "A new link must be authenticated after this time.", minimum=0.1, maximum=300
     )
     max_handshakes: int = option(64, "Links at once that are not authenticated yet.", minimum=1, maximum=10_000)
+    max_attempts_per_minute: int = option(
+        120,
+        "New connections within a minute after which a source network is refused for a minute.",
+        minimum=1,
+        maximum=1_000_000,
+    )
     max_failures_per_minute: int = option(
         10,
         "Failed authentications within a minute after which a source network is refused for a minute.",
@@ -227,14 +262,20 @@ class SnapshotSettings:
 
 @attrs.frozen
 class AdminSettings:
-    """The API and metrics of this node."""
+    """The API of this node: its figures, and commands for its links."""
 
     listen: tuple[AdminAddress, ...] = option(
         (ListenAddress("127.0.0.1", 6970),),
         "Addresses or Unix sockets to listen on; an empty list turns it off. Beyond loopback a token is required.",
     )
-    token: Secret | None = option(None, "Whoever uses the API must present this.")
-    token_file: Path | None = option(None, "File which holds the token.")
+    read_token: Secret | None = option(None, "Whoever looks at this node must present this, or control_token.")
+    read_token_file: Path | None = option(None, "File which holds read_token.")
+    control_token: Secret | None = option(
+        None,
+        "Whoever resets, disables or enables links must present this; "
+        "without one the node makes its own at each start, in node.state_dir, and a Unix socket needs none.",
+    )
+    control_token_file: Path | None = option(None, "File which holds control_token.")
 
 
 @attrs.frozen

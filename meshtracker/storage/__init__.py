@@ -1,1 +1,1 @@
-"""What survives a restart: a node's swarms in a snapshot file, written while it serves."""
+"""What a node has on disk: its swarms in a snapshot file, written while it serves, and who may link to it."""

@@ -53,9 +53,23 @@ class _Restoration:
             if len(swarm) and not (fits and node.registry.adopt(info_hash, swarm)):
                 self._merge(info_hash, swarm)
         node.clock.observe(self._latest)
-        node.mesh.resume(self._snapshot.vector)
+        self._resume()
         figures = node.registry.statistics()
         return Restored(swarms=figures.swarms, peers=figures.peers, expired=self._expired, future=self._future)
+
+    def _resume(self) -> None:
+        """Take over how far the streams are known: of the swarms that this node tracked then."""
+        mesh, vector = self._node.mesh, self._snapshot.vector
+        if self._snapshot.tracks != mesh.tracks():
+            if mesh.forwards:
+                # Whoever links is to send all it has, and that is what a node does that is not known at all.
+                vector = {origin: position for origin, position in vector.items() if origin == mesh.name}
+            else:
+                mesh.lack_swarms()
+        if self._future:
+            # What the dropped rows had replaced is missing too, of whatever stream it was.
+            vector = {}
+        mesh.resume(vector)
 
     def _drop_unusable(self, swarm: Swarm) -> None:
         oldest, newest = self._oldest, self._newest

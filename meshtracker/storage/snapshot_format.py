@@ -1,7 +1,8 @@
 """The bytes of a snapshot: all swarms of a node, and how far it knew each node's stream. Integers are big-endian.
 
     first line     "meshtracker snapshot 1" and a line feed
-    header         length 4 | bencoded {name, incarnation, vector: {origin: [incarnation, sequence]}}
+    header         length 4 | bencoded {name, incarnation, vector: {origin: [incarnation, sequence]},
+                   tracks: digest of the swarms that the node tracks; not in files of release 0.1}
     each swarm     1 (1) | info-hash 20 | IPv4 rows 4 | IPv6 rows 4 | origins that completed 2
                    and of each of those: origin 2 | total 8
                    IPv4 rows and addresses, IPv6 rows and addresses, as a `PeerPack` keeps them
@@ -54,6 +55,8 @@ class Snapshot:
     """The node that wrote it."""
     incarnation: int
     vector: Vector
+    tracks: bytes
+    """`Mesh.tracks` of that node: of other swarms the vector says nothing."""
     origins: tuple[str, ...]
     swarms: dict[bytes, Swarm]
 
@@ -68,9 +71,15 @@ def encode(node: Node) -> Iterator[bytes]:
 
 
 def _encode_body(node: Node) -> Iterator[bytes]:
-    vector = {origin: list(position) for origin, position in node.mesh.vector().items()}
+    vector: dict[str, bencode.Encodable] = {origin: list(position) for origin, position in node.mesh.vector().items()}
     buffer = bytearray(_FIRST_LINE)
-    buffer += _block({"name": node.name, "incarnation": node.incarnation, "vector": vector})
+    header: bencode.Encodable = {
+        "name": node.name,
+        "incarnation": node.incarnation,
+        "vector": vector,
+        "tracks": node.mesh.tracks(),
+    }
+    buffer += _block(header)
     for visited, info_hash in enumerate(list(node.registry.swarms), 1):
         swarm = node.registry.get(info_hash)
         if swarm is not None and len(swarm):
@@ -152,6 +161,7 @@ class _Reader:
             name=name,
             incarnation=_number(header[b"incarnation"]),
             vector=_vector(header[b"vector"]),
+            tracks=_digest(header.get(b"tracks", b"")),
             origins=tuple(map(_text, names)),
             swarms=swarms,
         )
@@ -191,6 +201,12 @@ def _text(value: bencode.Value) -> str:
     if not isinstance(value, bytes):
         raise TypeError("a name is no text")
     return value.decode("utf-8")
+
+
+def _digest(value: bencode.Value) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError("a digest is no text")
+    return value
 
 
 def _number(value: bencode.Value) -> int:

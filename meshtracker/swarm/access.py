@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Literal
 
 import attrs
@@ -21,6 +22,21 @@ class Access:
         if self.mode == "open":
             return True
         return (info_hash in self.info_hashes) == (self.mode == "allow")
+
+    def adds_to(self, before: Access) -> frozenset[bytes] | None:
+        """What is allowed now and was not ``before``; None if that cannot be listed."""
+        if before.mode == "open" or (before.mode == "deny" and not before.info_hashes):
+            return frozenset()
+        if self.mode != before.mode:
+            return None
+        if self.mode == "allow":
+            return self.info_hashes - before.info_hashes
+        return before.info_hashes - self.info_hashes
+
+    def digest(self) -> bytes:
+        """The same for the same list: 32 bytes, to notice over a restart that it was changed."""
+        listed = b"".join(sorted(self.info_hashes)) if self.mode != "open" else b""
+        return blake2b(self.mode.encode() + listed, digest_size=32).digest()
 
     @classmethod
     def parse(cls, mode: AccessMode, text: str) -> Access:

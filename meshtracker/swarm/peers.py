@@ -19,6 +19,7 @@ its address is zeroed.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -50,6 +51,11 @@ class Row(NamedTuple):
     """Index of the node whose client it was (see `Origins`)."""
     state: int
     """A `PeerState`, as a plain int."""
+
+
+def unpack_rows(rows: bytes) -> Iterator[tuple[bytes, int, int, int]]:
+    """The fields of each `Row` in a piece of a pack's ``rows``, as plain tuples: for who looks at a million of them."""
+    return _ROW.iter_unpack(rows)
 
 
 class PeerPack:
@@ -138,6 +144,13 @@ class PeerPack:
         for at, row in enumerate(map(Row._make, _ROW.iter_unpack(bytes(self.rows)))):
             yield row, addresses[at * size : at * size + size]
 
+    def copies(self, most_rows: int) -> Iterator[tuple[bytes, bytes]]:
+        """``rows`` and ``addresses`` as they are now, in pieces: the pack may change while they are read."""
+        rows, addresses, size = bytes(self.rows), bytes(self.addresses), self.address_bytes
+        for start in range(0, len(rows) // ROW_BYTES, most_rows):
+            stop = start + most_rows
+            yield rows[start * ROW_BYTES : stop * ROW_BYTES], addresses[start * size : stop * size]
+
     def older_than(self, stamp: int, start: int, stop: int) -> list[int]:
         """Positions from ``start`` up to ``stop`` whose stamp is smaller, in order."""
         view = memoryview(self.rows)[start * ROW_BYTES : stop * ROW_BYTES]
@@ -150,6 +163,10 @@ class PeerPack:
     def origins(self) -> set[int]:
         """The origins of all rows."""
         return {origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows)}
+
+    def rows_by_origin(self) -> Counter[int]:
+        """How many rows there are of each origin."""
+        return Counter(origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows))
 
     def put(self, position: int, row: Row, address: bytes) -> int:
         """Write a row at ``position`` (-1: a new one) and return where it is now.
@@ -164,13 +181,13 @@ class PeerPack:
                 self._write(position, row, address)
                 return position
             self.drop(position)
-        hole = self._open_hole(_PARTITION[row.state])
         self.partials += row.state == _PARTIAL
-        self._set(hole, _ROW.pack(*row), address)
-        self._index(hole)
-        if self._by_identity is None and len(self) > _INDEX_ABOVE:
+        position = self._insert(_PARTITION[row.state], _ROW.pack(*row), address)
+        if self._by_identity is not None:
+            self._index(position)
+        elif len(self) > _INDEX_ABOVE:
             self._build_index()
-        return hole
+        return position
 
     def drop(self, position: int) -> None:
         """Forget a row altogether: the last row of each partition behind it moves up."""
@@ -190,24 +207,26 @@ class PeerPack:
     def _partition(self, position: int) -> int:
         return 0 if position < self.leechers else 1 if position < self.live else 2
 
-    def _open_hole(self, partition: int) -> int:
-        """Grow by one entry and return the free position at the end of ``partition``."""
-        hole = len(self)
-        self.rows += bytes(ROW_BYTES)
-        self.addresses += bytes(self.address_bytes)
+    def _insert(self, partition: int, packed: bytes, address: bytes) -> int:
+        """Add an entry at the end of ``partition`` and return its position: the first of each one behind moves."""
+        last = position = len(self)
+        self.rows += packed
+        self.addresses += address
         if partition < 2:
-            hole = self._move(self.live, hole)
+            position = self._move(self.live, position)
             self.live += 1
         if partition < 1:
-            hole = self._move(self.leechers, hole)
+            position = self._move(self.leechers, position)
             self.leechers += 1
-        return hole
+        if position != last:
+            self._set(position, packed, address)
+        return position
 
     def _move(self, source: int, target: int) -> int:
         """Move a row and return the position it left, which the next move may fill."""
         if source != target:
-            for array, size in ((self.rows, ROW_BYTES), (self.addresses, self.address_bytes)):
-                array[target * size : target * size + size] = array[source * size : source * size + size]
+            row, size = source * ROW_BYTES, self.address_bytes
+            self._set(target, self.rows[row : row + ROW_BYTES], self.addresses[source * size : source * size + size])
             if self._by_identity is not None:
                 self._index(target)
         return source
@@ -217,7 +236,7 @@ class PeerPack:
         self._set(position, _ROW.pack(*row), address)
         self._index(position)
 
-    def _set(self, position: int, packed: bytes, address: bytes) -> None:
+    def _set(self, position: int, packed: bytes | bytearray, address: bytes | bytearray) -> None:
         size = self.address_bytes
         self.rows[position * ROW_BYTES : (position + 1) * ROW_BYTES] = packed
         self.addresses[position * size : position * size + size] = address

@@ -29,8 +29,13 @@ class RegistryStatistics:
 class Registry:
     """Swarms by 20-byte info-hash. Rows are counted here, so they are only written and dropped through here."""
 
-    def __init__(self, *, origins: Origins, max_peers: int, max_peers_per_swarm: int) -> None:
-        """``max_peers`` bounds rows over all swarms, tombstones included."""
+    def __init__(
+        self, *, origins: Origins, max_peers: int, max_peers_per_swarm: int, max_peers_per_origin: int
+    ) -> None:
+        """``max_peers`` bounds rows over all swarms, ``max_peers_per_origin`` what is merged of one other node.
+
+        Tombstones are rows too.
+        """
         self.origins = origins
         self.swarms: dict[bytes, Swarm] = {}
         self.peers = 0
@@ -39,6 +44,9 @@ class Registry:
         self.refused_full = 0
         self._max_peers = max_peers
         self._max_peers_per_swarm = max_peers_per_swarm
+        self._max_peers_per_origin = max_peers_per_origin
+        self._rows_of: dict[int, int] = {}
+        """Rows by origin."""
 
     def get(self, info_hash: bytes) -> Swarm | None:
         """The swarm of an info-hash, if anybody is in it."""
@@ -60,7 +68,17 @@ class Registry:
         self.swarms[info_hash] = swarm
         self.peers += swarm.live
         self.tombstones += rows - swarm.live
+        for pack in swarm.packs():
+            for origin, count in pack.rows_by_origin().items():
+                self._count(origin, count)
         return True
+
+    def is_exhausted(self, origin: int) -> bool:
+        """Does one node take all the room that a node is given?"""
+        return self._rows_of.get(origin, 0) >= self._max_peers_per_origin
+
+    def _count(self, origin: int, rows: int) -> None:
+        self._rows_of[origin] = self._rows_of.get(origin, 0) + rows
 
     @property
     def is_full(self) -> bool:
@@ -79,10 +97,13 @@ class Registry:
             if self._has_no_room(swarm):
                 self.refused_full += 1
                 return -1
-        elif position >= pack.live:
-            self.tombstones -= 1
         else:
-            self.peers -= 1
+            self._count(pack.fields(position)[1], -1)
+            if position >= pack.live:
+                self.tombstones -= 1
+            else:
+                self.peers -= 1
+        self._count(row.origin, 1)
         if row.state == _REMOVED:
             self.tombstones += 1
         else:
@@ -97,10 +118,14 @@ class Registry:
             stamp, origin, _ = pack.fields(position)
             if not self.origins.wins((row.stamp, row.origin), (stamp, origin)):
                 return False
+        elif self.is_exhausted(row.origin):
+            self.refused_full += 1
+            return False
         return self.write(swarm, pack, position, row, address) >= 0
 
     def drop(self, swarm: Swarm, pack: PeerPack, position: int) -> None:
         """Forget a row without a trace (it aged out)."""
+        self._count(pack.fields(position)[1], -1)
         if position >= pack.live:
             self.tombstones -= 1
         else:

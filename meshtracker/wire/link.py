@@ -9,14 +9,20 @@
     4     AUTH_FINAL      listener  server-final: the listener knows the password too             message
     5     CLOSE           either    one plain line; the sender hangs up                           reason
     6     HELLO           either    who I am                                                      see `Hello`
-    7     VECTOR          either    what I know                                                   (binary, below)
+    7     VECTOR          either    what I know; do I want everything anew all the same?          everything 1 | vector
     8     BURST           either    which streams follow, how and why; before any of their data   see `StreamPlan`
     9     BATCH           either    one batch of an origin's stream                               (binary, below)
     10    SNAPSHOT        either    a piece of the rows of an origin, laid out as a batch         (binary, below)
     11    SNAPSHOT_END    either    all pieces were sent: how many records, up to which sequence  origin incarnation
                                                                                                   sequence records
     12    END_OF_BURST    either    all that BURST announced was sent                             (empty)
-    13    HEARTBEAT       either    alive; what I have applied                                    clock 8 | vector
+    13    HEARTBEAT       either    alive; data frames of this connection sent and applied,       clock 8 | sent 8
+                                    and what I know                                               applied 8 | vector
+    14    INTEREST        leaf      swarms that it tracks; before VECTOR or later                 see `Interest`
+    15    SWARMS          hub       what it knows of swarms just asked for, laid out as a batch   (binary, below)
+    16    SWARMS_END      hub       all of one INTEREST FETCH was sent                            (empty)
+
+Types 8 to 12, 15 and 16 are data: both ends count them, and HEARTBEAT tells whether they arrive.
 
     vector     { name length 1 | name | incarnation 8 | sequence 8 } ...
     batch      name length 1 | origin name | incarnation 8 | sequence 8 | base stamp 8 | group ...
@@ -32,7 +38,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import attrs
@@ -41,7 +47,7 @@ from meshtracker.errors import WireError
 from meshtracker.model import INFO_HASH_BYTES, STAMP_COUNTER_BITS, PeerState
 from meshtracker.wire import bencode
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 HEADER = struct.Struct("!2sBBI")
 MAGIC = b"ML"
@@ -52,6 +58,8 @@ MAX_PAYLOAD_BYTES = 65_536
 """Largest payload after that: a heartbeat never waits behind more than one of these."""
 MAX_NAME_BYTES = 64
 """Longest node name."""
+MAX_INTEREST = 50_000
+"""Swarms that a leaf may ask a link to be narrowed to; one that tracks more is sent everything."""
 MAX_REASON_BYTES = 500
 """Longest text of a CLOSE that is shown to the operator."""
 
@@ -59,7 +67,7 @@ _TLS_HANDSHAKE = b"\x16\x03"
 """A record's content type and major version (RFC 8446, 5.1)."""
 _STREAM = struct.Struct("!QQ")
 _BATCH = struct.Struct("!QQQ")
-_CLOCK = struct.Struct("!Q")
+_HEARTBEAT = struct.Struct("!QQQ")
 _COUNTER_MASK = (1 << STAMP_COUNTER_BITS) - 1
 _REMOVED = int(PeerState.REMOVED)
 _IPV6 = 4
@@ -83,6 +91,34 @@ class FrameType(enum.IntEnum):
     SNAPSHOT_END = 11
     END_OF_BURST = 12
     HEARTBEAT = 13
+    INTEREST = 14
+    SWARMS = 15
+    SWARMS_END = 16
+
+
+DATA_FRAMES = frozenset(
+    {
+        FrameType.BURST,
+        FrameType.BATCH,
+        FrameType.SNAPSHOT,
+        FrameType.SNAPSHOT_END,
+        FrameType.END_OF_BURST,
+        FrameType.SWARMS,
+        FrameType.SWARMS_END,
+    }
+)
+"""What the data path carries: whether these arrive is what soft-split detection is about."""
+
+
+class Interest(enum.IntEnum):
+    """What an INTEREST frame, one byte of this and then info-hashes, says of them."""
+
+    TRACK = 0
+    """Send changes of these; the first such frame narrows the link to them."""
+    FETCH = 1
+    """The same, and send at once what is known of them."""
+    DROP = 2
+    """Changes of these are no longer wanted."""
 
 
 class Position(NamedTuple):
@@ -369,16 +405,62 @@ def decode_vector(payload: bytes, at: int = 0) -> Vector:
     return vector
 
 
-def encode_heartbeat(clock_ms: int, vector: Vector) -> bytes:
+@attrs.frozen(kw_only=True)
+class Heartbeat:
+    """Alive, and how the data path fares as the sender sees it."""
+
+    clock_ms: int
+    """Wall clock of the sender, Unix milliseconds."""
+    sent_frames: int
+    """Data frames that the sender has written to this connection."""
+    applied_frames: int
+    """Data frames of this connection that the sender has applied."""
+    vector: Vector
+
+
+def encode_heartbeat(heartbeat: Heartbeat) -> bytes:
     """A HEARTBEAT frame."""
-    return frame(FrameType.HEARTBEAT, _CLOCK.pack(clock_ms) + encode_vector(vector))
+    head = _HEARTBEAT.pack(heartbeat.clock_ms, heartbeat.sent_frames, heartbeat.applied_frames)
+    return frame(FrameType.HEARTBEAT, head + encode_vector(heartbeat.vector))
 
 
-def decode_heartbeat(payload: bytes) -> tuple[int, Vector]:
-    """``(wall clock of the sender in Unix milliseconds, its vector)``. Raises `WireError`."""
-    if len(payload) < _CLOCK.size:
+def decode_heartbeat(payload: bytes) -> Heartbeat:
+    """Raises `WireError`."""
+    if len(payload) < _HEARTBEAT.size:
         raise WireError("a heartbeat is cut short")
-    return _CLOCK.unpack_from(payload)[0], decode_vector(payload, _CLOCK.size)
+    clock_ms, sent_frames, applied_frames = _HEARTBEAT.unpack_from(payload)
+    vector = decode_vector(payload, _HEARTBEAT.size)
+    return Heartbeat(clock_ms=clock_ms, sent_frames=sent_frames, applied_frames=applied_frames, vector=vector)
+
+
+def encode_knowledge(vector: Vector, *, everything: bool) -> bytes:
+    """A VECTOR frame; ``everything``: send me all that you know, whatever my vector says."""
+    return frame(FrameType.VECTOR, bytes((everything,)) + encode_vector(vector))
+
+
+def decode_knowledge(payload: bytes) -> tuple[Vector, bool]:
+    """``(vector, everything)``. Raises `WireError`."""
+    if not payload or payload[0] > 1:
+        raise WireError("a vector does not begin as it should")
+    return decode_vector(payload, 1), bool(payload[0])
+
+
+def encode_interest(interest: Interest, info_hashes: Iterable[bytes]) -> list[bytes]:
+    """INTEREST frames, as many as it takes; at least one, for to track nothing is to be said as well."""
+    joined = b"".join(info_hashes)
+    step = (MAX_PAYLOAD_BYTES - 1) // INFO_HASH_BYTES * INFO_HASH_BYTES
+    head = bytes((interest,))
+    return [
+        frame(FrameType.INTEREST, head + joined[start : start + step]) for start in range(0, max(len(joined), 1), step)
+    ]
+
+
+def decode_interest(payload: bytes) -> tuple[Interest, list[bytes]]:
+    """``(what of them, info-hashes)``. Raises `WireError`."""
+    if len(payload) % INFO_HASH_BYTES != 1 or payload[0] > max(Interest):
+        raise WireError("an interest is not laid out as it should be")
+    hashes = [payload[at : at + INFO_HASH_BYTES] for at in range(1, len(payload), INFO_HASH_BYTES)]
+    return Interest(payload[0]), hashes
 
 
 def _read_name(payload: bytes, at: int) -> tuple[str, int]:
@@ -440,6 +522,15 @@ def groups(batch: Batch) -> Iterator[tuple[bytes, bytes]]:
             raise WireError("a group is cut short")
         yield body[at : at + INFO_HASH_BYTES], body[start:end]
         at = end
+
+
+def narrow(batch_frame: bytes, wanted: Container[bytes]) -> bytes:
+    """A BATCH frame of this node's logs without the groups of swarms that are not ``wanted``; no record is decoded."""
+    batch = decode_batch(batch_frame[HEADER.size :])
+    kept = b"".join([encode_group(info_hash, body) for info_hash, body in groups(batch) if info_hash in wanted])
+    if len(kept) == len(batch.body):
+        return batch_frame
+    return encode_batch(FrameType.BATCH, Batch(batch.origin, batch.incarnation, batch.sequence, batch.base, kept))
 
 
 def records(body: bytes, base: int) -> Iterator[PeerRecord | int]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 from starlette.types import ASGIApp
 
+from meshtracker.admin.api import make_app
+from meshtracker.admin.scopes import IS_UNIX
 from meshtracker.admin.status import Status
+from meshtracker.admin.tokens import Tokens
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.session import SessionStatistics
 from meshtracker.model import AnnounceRequest
+from meshtracker.node.commands import AuditEntry, Command, CommandError, ResetLinks, UnknownLinkError
+from meshtracker.node.neighbours import NeighbourStatistics
 from meshtracker.node.node import Node
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+JSON = b"application/json"
 
 LINK = SessionStatistics(
     peer="hub",
@@ -30,8 +40,33 @@ LINK = SessionStatistics(
     sent_batches=8,
     received_records=77,
     peer_lag_batches=1,
+    unconfirmed_frames=2,
+    skipped_bytes=0,
     heard_seconds_ago=2.25,
+    soft_splits=0,
+    verdict="",
     reason="",
+)
+NEIGHBOUR = NeighbourStatistics(
+    name="hub",
+    address="192.0.2.1:59100",
+    soft_splits=2,
+    resets=1,
+    split_resets=2,
+    verdict="3 data frames sent and none confirmed for 15.0 s",
+    verdict_rule="outbound",
+    verdict_seconds_ago=61.0,
+    disabled=None,
+    wants_everything=False,
+)
+AUDIT = AuditEntry(
+    at_unix_seconds=1.8e9,
+    caller="alice@desk from 127.0.0.1 (admin.control_token, scope control)",
+    action="reset",
+    links=("hub",),
+    everybody=False,
+    full=True,
+    reason="stuck since noon",
 )
 ENDED = attrs.evolve(LINK, state="closed", reason="nothing heard for 15 s", warnings=())
 
@@ -52,8 +87,36 @@ def make_status(*, links: Sequence[SessionStatistics] = (LINK, ENDED)) -> Status
     request = AnnounceRequest(info_hash=b"h" * 20, peer_id=b"p" * 20, key=1, address=b"\x7f\0\0\1", port=6881, left=0)
     node.announce(request, 1.0)
     node.mesh.flush(1.0)
-    figures = attrs.evolve(node.statistics(100.0), links=tuple(links))
+    figures = attrs.evolve(
+        node.statistics(100.0),
+        links=tuple(links),
+        neighbours=(NEIGHBOUR,),
+        refused_links={"authentication": 3, "clock": 1},
+        audit=(AUDIT,),
+    )
     return Status(node=figures, services={"udp": Figures(announces=3, load=0.5, error="")})
+
+
+def execute(command: Command) -> AuditEntry:
+    """What a node does that has a link with ``hub`` alone."""
+    if command.name not in (None, "hub"):
+        raise UnknownLinkError(f"there is no link called {command.name!r}")
+    if command.reason == "too late":
+        raise CommandError("the link with hub is not up")
+    return AuditEntry(
+        at_unix_seconds=1.8e9,
+        caller=command.caller,
+        action=command.action,
+        links=("hub",),
+        everybody=command.name is None,
+        full=isinstance(command, ResetLinks) and command.full,
+        reason=command.reason,
+    )
+
+
+def app_with(**tokens: str) -> ASGIApp:
+    """The API of `make_status` and `execute`; ``tokens`` are fields of `Tokens`."""
+    return make_app(make_status, execute, tokens=Tokens(**tokens))
 
 
 @attrs.frozen
@@ -63,12 +126,30 @@ class Answer:
     body: bytes
 
 
-async def get(app: ASGIApp, path: str, *, method: str = "GET", headers: Sequence[tuple[bytes, bytes]] = ()) -> Answer:
-    """One request straight into the ASGI application."""
+def bearer(token: str) -> Headers:
+    return [(b"authorization", f"Bearer {token}".encode())]
+
+
+async def get(app: ASGIApp, path: str, *, headers: Headers = (), is_unix: bool = False) -> Answer:
+    """One request straight into the ASGI application, as the server brings it."""
+    return await ask(app, "GET", path, headers=headers, is_unix=is_unix)
+
+
+async def post(
+    app: ASGIApp, path: str, body: object, *, headers: Headers = (), is_unix: bool = False, kind: bytes = JSON
+) -> Answer:
+    """The same with a body: JSON, or bytes as they are."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await ask(app, "POST", path, headers=[*headers, (b"content-type", kind)], body=data, is_unix=is_unix)
+
+
+async def ask(
+    app: ASGIApp, method: str, path: str, *, headers: Headers = (), body: bytes = b"", is_unix: bool = False
+) -> Answer:
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -84,8 +165,9 @@ async def get(app: ASGIApp, path: str, *, method: str = "GET", headers: Sequence
         "query_string": b"",
         "root_path": "",
         "headers": list(headers),
-        "client": None,
+        "client": None if is_unix else ("127.0.0.1", 40_000),
         "server": None,
+        "state": {IS_UNIX: is_unix},
     }
     await app(scope, receive, send)
     return Answer(sent[0]["status"], dict(sent[0]["headers"]), b"".join(part.get("body", b"") for part in sent[1:]))

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 import trio
 
-from meshtracker.admin.api import make_app
-from meshtracker.admin.client import NodeUnreachableError, fetch
+from meshtracker.admin.client import NodeUnreachableError, command_links, fetch
 from meshtracker.admin.server import addresses, listen_tcp, listen_unix, serve
 from meshtracker.errors import ConfigurationError
-from tests.admin.support import make_status
+from tests.admin.support import app_with
 
-TOKEN = "correct horse battery staple"
+TOKEN, CONTROL_TOKEN = "correct horse battery staple", "staple for commands"
 
 
 async def ask(address: str, path: str = "/api/status", *, token: str | None = None) -> Any:
@@ -23,14 +22,36 @@ async def ask(address: str, path: str = "/api/status", *, token: str | None = No
 async def test_asks_over_tcp_and_unix_sockets(tmp_path: Path) -> None:
     listeners = [listen_tcp("127.0.0.1", 0), listen_tcp("::1", 0), listen_unix(str(tmp_path / "admin.sock"))]
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve, make_app(make_status, token=TOKEN), listeners)
+        await nursery.start(serve, app_with(read=TOKEN, control=CONTROL_TOKEN), listeners)
         for address in addresses(listeners):
             assert (await ask(address, token=TOKEN))["node"]["name"] == "leaf"
-            assert (await ask(address, "/api/links", token=TOKEN))[0]["peer"] == "hub"
-            with pytest.raises(NodeUnreachableError, match=r"refuses \(401\): the token of this node"):
+            assert (await ask(address, "/api/links", token=TOKEN))["links"][0]["peer"] == "hub"
+            with pytest.raises(NodeUnreachableError, match=r"refuses \(401\): a token of this node"):
                 await ask(address)
         with pytest.raises(NodeUnreachableError, match="is no node of meshtracker"):
             await ask(addresses(listeners)[0], "/health")
+        nursery.cancel_scope.cancel()
+
+
+async def command(address: str, action: str, fields: dict[str, Any], *, token: str | None = None) -> list[str]:
+    return await trio.to_thread.run_sync(partial(command_links, address, action, fields, token=token))
+
+
+async def test_commands_over_tcp_and_unix_sockets(tmp_path: Path) -> None:
+    listeners = [listen_tcp("127.0.0.1", 0), listen_unix(str(tmp_path / "admin.sock"))]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, app_with(own_control=CONTROL_TOKEN), listeners)
+        by_tcp, by_unix = addresses(listeners)
+        assert await command(by_tcp, "reset", {"all": True}, token=CONTROL_TOKEN) == ["hub"]
+        assert await command(by_unix, "disable", {"name": "hub"}) == ["hub"]
+        for address, action, fields, refusal in (
+            (by_tcp, "reset", {"all": True}, r"refuses \(401\): the token for commands is missing"),
+            (by_unix, "reset", {"name": "x"}, r"refuses \(404\): there is no link called 'x'$"),
+            (by_unix, "enable", {"all": True, "reason": "too late"}, r"refuses \(409\): the link with hub is not up$"),
+            (by_unix, "enable", {}, r"refuses \(400\): say which links"),
+        ):
+            with pytest.raises(NodeUnreachableError, match=refusal):
+                await command(address, action, fields)
         nursery.cancel_scope.cancel()
 
 

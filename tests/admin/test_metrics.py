@@ -37,6 +37,11 @@ def test_figures_come_from_the_statistics() -> None:
     assert ("meshtracker_udp_error", none) not in found
     assert found["meshtracker_link_received_bytes", frozenset({("peer", "hub")})] == 4096
     assert found["meshtracker_link_state", frozenset({("peer", "hub"), ("state", "synced")})] == 1
+    assert found["meshtracker_refused_links_total", frozenset({("kind", "authentication")})] == 3
+    assert found["meshtracker_link_soft_splits_total", frozenset({("peer", "hub")})] == 2
+    assert found["meshtracker_link_resets_total", frozenset({("peer", "hub"), ("cause", "command")})] == 1
+    assert found["meshtracker_link_resets_total", frozenset({("peer", "hub"), ("cause", "soft-split")})] == 2
+    assert found["meshtracker_link_disabled", frozenset({("peer", "hub")})] == 0
     assert found["meshtracker_info", frozenset({("name", "leaf"), ("role", "leaf"), ("version", "0.1.0")})] == 1
 
 
@@ -49,7 +54,8 @@ def test_every_figure_of_a_node_is_there() -> None:
 
 def test_a_link_that_is_not_synced_says_so() -> None:
     assert synced(LINK) == {"hub": 1}
-    assert synced(attrs.evolve(LINK, state="bursting")) == {"hub": 0}
+    for state in ("bursting", "soft-split"):
+        assert synced(attrs.evolve(LINK, state=state)) == {"hub": 0}
 
 
 def test_only_live_links_with_a_name_count() -> None:

@@ -19,11 +19,12 @@ from structlog.testing import capture_logs
 from meshtracker.admin import server
 from meshtracker.admin.api import make_app
 from meshtracker.admin.server import addresses, listen_tcp, listen_unix, serve
+from meshtracker.admin.tokens import Tokens
 from meshtracker.errors import StartError
-from tests.admin.support import make_status
+from tests.admin.support import app_with, execute, make_status
 
 REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-APP = make_app(make_status, token=None)
+APP = app_with()
 
 
 @asynccontextmanager
@@ -185,13 +186,27 @@ async def test_a_fault_of_one_connection_ends_that_one(monkeypatch: pytest.Monke
     ]
 
 
+async def test_half_a_command_is_nobodys_fault(tmp_path: Path) -> None:
+    listener = listen_unix(str(tmp_path / "admin.sock"))
+    head = b"POST /api/links/reset HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    with capture_logs() as logs:
+        async with serving(APP, listener):
+            stream = await connect(listener)
+            await stream.send_all(head + b'{"all": true')
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            await stream.aclose()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert (await ask(listener)).startswith(b"HTTP/1.1 200")
+    assert logs == []
+
+
 async def test_a_fault_in_an_answer_is_a_500() -> None:
     def broken() -> Any:
         raise RuntimeError("no figures")
 
     listener = listen_tcp("127.0.0.1", 0)
     with capture_logs() as logs:
-        async with serving(make_app(broken, token=None), listener):
+        async with serving(make_app(broken, execute, tokens=Tokens()), listener):
             answer = await ask(listener, REQUEST.replace(b"/health", b"/api/status"))
             assert answer.startswith(b"HTTP/1.1 500")
             assert b"no figures" not in answer
@@ -236,7 +251,7 @@ async def test_no_bytes_end_the_server(token: str | None) -> None:
         await trio.aclose_forcefully(stream)
 
     with capture_logs():
-        async with serving(make_app(make_status, token=token), listener):
+        async with serving(make_app(make_status, execute, tokens=Tokens(read=token)), listener):
             for _ in range(10):
                 async with trio.open_nursery() as nursery:
                     for _ in range(30):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from meshtracker.admin.status import to_json
+from meshtracker.admin.status import links_to_json, to_json
 from tests.admin.support import make_status
 
 
@@ -13,3 +13,11 @@ def test_everything_is_in_it_and_json_can_say_it() -> None:
     assert said["node"]["vector"] == [{"origin": "leaf", "incarnation": 5, "sequence": 1}]
     assert said["node"]["links"][0]["warnings"] == ["the clock of hub is 7 s ahead of that of leaf"]
     assert said["services"] == {"udp": {"announces": 3, "load": 0.5, "error": ""}}
+
+
+def test_links_alone() -> None:
+    said = links_to_json(make_status())
+    assert said["links"] == to_json(make_status())["node"]["links"]
+    assert said["neighbours"][0]["verdict_rule"] == "outbound"
+    assert said["refused_links"] == {"authentication": 3, "clock": 1}
+    assert said["audit"][0]["reason"] == "stuck since noon"

@@ -12,10 +12,13 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from meshtracker.admin.tokens import Tokens, read_control_token
 from meshtracker.app import build
 from meshtracker.errors import StartError
+from meshtracker.link.credentials import CredentialList
 from meshtracker.network.tls import make_certificate, own_certificate
-from meshtracker.settings import RemoteAddress, Settings, default, load
+from meshtracker.settings import RemoteAddress, Secret, Settings, UnixAddress, default, load
+from meshtracker.storage.credentials import CredentialsFile, edit
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -58,10 +61,14 @@ def test_a_state_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
 def test_secrets_that_everybody_can_read_are_named(tmp_path: Path) -> None:
     structlog.reset_defaults()
     password, config = tmp_path / "password", tmp_path / "node.toml"
+    credentials = tmp_path / "credentials"
     password.write_text("a mesh password of the tests\n")
     config.write_text(f'[node]\nstate_dir = "{tmp_path}"\n[link]\npassword_file = "{password}"\n')
-    config.write_text(config.read_text() + '[admin]\ntoken = "correct horse battery staple"\n')
-    for mode, named in ((0o604, [str(config), str(password)]), (0o640, [])):
+    config.write_text(f'{config.read_text()}credentials_file = "{credentials}"\nlisten = ["127.0.0.1:1"]\n')
+    edit(credentials, lambda _: CredentialList(b"0123456789abcdef"))
+    config.write_text(config.read_text() + '[admin]\nread_token = "correct horse battery staple"\n')
+    for mode, named in ((0o604, [str(credentials), str(config), str(password)]), (0o640, [])):
+        credentials.chmod(mode)
         password.chmod(mode)
         config.chmod(mode)
         with capture_logs() as entries:
@@ -140,3 +147,79 @@ def test_a_certificate_of_the_operator_is_taken(tmp_path: Path) -> None:
     made = build.link_tls(with_link(listen=(default().http.listen[0],), certificate_file=certificate, key_file=key))
     assert made.listener is not None
     assert make_certificate("hub", TODAY)[0] != certificate.read_bytes()
+
+
+def test_a_node_of_its_own_has_no_credential() -> None:
+    assert build.credentials_file(default()) is None
+    assert build.read_credential(default(), None) is None
+
+
+def test_who_may_link_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    edit(path, lambda _: CredentialList(b"0123456789abcdef").without("gone"))
+    settings = with_link(credentials_file=path)
+    credential = build.read_credential(settings, build.credentials_file(settings))
+    assert credential is not None
+    assert credential.password is None
+    assert credential.entry("gone") is not None
+
+
+def test_a_damaged_list_of_those_who_may_link_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    with pytest.raises(StartError, match=r"^link\.credentials_file .*/credentials: no such file"):
+        build.read_credential(default(), CredentialsFile(path))
+    edit(path, lambda _: CredentialList(b"0123456789abcdef"))
+    path.write_text(path.read_text() + "nonsense\n")
+    with pytest.raises(StartError, match=r"^link\.credentials_file .*/credentials: line 4: something follows"):
+        build.read_credential(default(), CredentialsFile(path))
+
+
+def test_a_password_that_cannot_be_proven_is_named() -> None:
+    settings = with_link(password=Secret("correct horse \N{HORSE FACE}"))
+    with pytest.raises(StartError, match=r"^link\.password: the password has characters"):
+        build.read_credential(settings, None)
+
+
+def with_admin(state_dir: Path | None, **values: Any) -> Settings:
+    """Default settings but for some of [admin], with or without a place for files."""
+    settings = with_state(state_dir)
+    return attrs.evolve(settings, admin=attrs.evolve(settings.admin, **values))
+
+
+def test_a_node_makes_itself_a_token_for_commands_where_it_needs_one(tmp_path: Path) -> None:
+    tokens = build.admin_tokens(with_admin(tmp_path))
+    assert tokens.own_control
+    assert tokens == Tokens(own_control=read_control_token(tmp_path))
+    assert build.admin_tokens(with_admin(tmp_path)).own_control != tokens.own_control
+
+
+@pytest.mark.parametrize(
+    ("values", "tokens"),
+    [
+        ({"control_token": Secret("correct horse")}, Tokens(control="correct horse")),
+        ({"listen": ()}, Tokens()),
+        (
+            {"listen": (UnixAddress("/run/admin.sock"),), "read_token": Secret("battery staple")},
+            Tokens(read="battery staple"),
+        ),
+    ],
+)
+def test_and_none_where_it_does_not(tmp_path: Path, values: dict[str, Any], tokens: Tokens) -> None:
+    assert build.admin_tokens(with_admin(tmp_path, **values)) == tokens
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_place_for_files_there_is_no_own_token() -> None:
+    assert build.admin_tokens(with_admin(None)) == Tokens()
+
+
+@pytest.mark.parametrize(("mode", "dialers"), [("mirror", 2), ("failover", 1)])
+async def test_hubs_are_dialled_each_by_itself_or_one_in_place_of_another(mode: str, dialers: int) -> None:
+    hubs = (RemoteAddress("one.example.org", 59100), RemoteAddress("two.example.org", 59100))
+    settings = with_link(hubs=hubs, hub_mode=mode, password=Secret("a mesh password of the tests"))
+    node = build.build_node(settings, access=build.read_access(settings), after_incarnation=0)
+    links = build.build_links(settings, node, build.read_credential(settings, None))
+    tls = build.link_tls(settings)
+    assert len(build.build_dialers(settings, links, tls)) == dialers
+    assert build.build_listener(settings, links, tls) is None
+    assert build.build_dialers(default(), None, tls) == ()

@@ -11,10 +11,13 @@ import pytest
 import trio
 
 from meshtracker.admin.client import fetch
+from meshtracker.admin.tokens import read_control_token
 from meshtracker.app import RunningNode, serve
 from meshtracker.app.run import SNAPSHOT_FILE, prepare
+from meshtracker.cli import main
 from meshtracker.client.udp import UdpTracker
 from meshtracker.errors import StartError
+from meshtracker.link.session import SessionStatistics
 from meshtracker.model import AnnounceAnswer, AnnounceRequest, Event
 from meshtracker.settings import Settings, load
 
@@ -55,7 +58,44 @@ async def test_a_hub_and_a_leaf_answer_as_one() -> None:
             figures = await trio.to_thread.run_sync(fetch, hub.admin[0], "/api/status")
             assert figures["node"]["role"] == "hub"
             assert [link["peer"] for link in figures["node"]["links"]] == ["leaf"]
-            assert set(figures["services"]) == {"udp", "udp_socket", "http", "http_socket"}
+            assert set(figures["services"]) == {"udp", "udp_socket", "http", "http_socket", "link"}
+            assert figures["services"]["link"]["attempts"] == 1
+            stop.set()
+
+
+async def test_a_revoked_leaf_is_out_within_two_seconds(tmp_path: Path) -> None:
+    """The whole way: the command changes the file of a hub that runs."""
+    file, stop = tmp_path / "credentials", trio.Event()
+    for name in ("a", "b"):
+        assert main(["credential", "add", str(file), name, "--password-file", str(tmp_path / name)]) == 0
+
+    def links() -> dict[str, SessionStatistics]:
+        figures = hub.node.links.statistics(trio.current_time())
+        return {link.peer: link for link in reversed(figures) if link.state == "synced"}
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            # It has no password for strangers at all.
+            listens = settings(node__name="hub", link__listen=ANY_PORT, link__credentials_file=str(file))
+            hub = await nursery.start(partial(serve, listens, stop=stop))
+            for name in ("a", "b"):
+                dials = settings(
+                    node__name=name,
+                    link__hubs=f'["127.0.0.1:{hub.link[0][1]}"]',
+                    link__password_file=str(tmp_path / name),
+                )
+                await nursery.start(partial(serve, dials, stop=stop))
+            while set(links()) != {"a", "b"}:
+                await trio.sleep(0.02)
+            of_b = links()["b"]
+            assert main(["credential", "revoke", str(file), "a"]) == 0
+            with trio.fail_after(2):
+                while set(links()) != {"b"}:
+                    await trio.sleep(0.02)
+            ended = [link for link in hub.node.links.statistics(trio.current_time()) if link.state == "closed"]
+            assert [link.reason for link in ended if link.peer] == ["the credential of a was revoked or replaced"]
+            assert links()["b"].peer_address == of_b.peer_address
+            assert links()["b"].since_seconds > of_b.since_seconds
             stop.set()
 
 
@@ -94,3 +134,14 @@ async def test_a_service_that_crashes_ends_the_node_with_its_cause() -> None:
         with trio.fail_after(10), pytest.raises(ExceptionGroup) as caught:
             await services.run(trio.Event())
     assert caught.group_contains(RuntimeError, match="a fault of the program")
+
+
+async def test_a_second_start_by_mistake_leaves_the_token_of_the_node_that_runs(tmp_path: Path) -> None:
+    with prepare(settings(node__state_dir=str(tmp_path))) as services:
+        token = read_control_token(tmp_path)
+        assert services.tokens.own_control == token is not None
+        port = services.sockets.udp[0].getsockname()[1]
+        with pytest.raises(StartError, match="address already in use"):
+            with prepare(settings(node__state_dir=str(tmp_path), udp__listen=f'["127.0.0.1:{port}"]')):
+                pass
+        assert read_control_token(tmp_path) == token

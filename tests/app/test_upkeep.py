@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import attrs
 import pytest
@@ -13,10 +14,17 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from meshtracker.app import upkeep
+from meshtracker.errors import StartError
+from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
+from meshtracker.link.credentials import MIN_ITERATIONS, CredentialList
+from meshtracker.link.session import LinkPolicy
 from meshtracker.model import AnnounceRequest
+from meshtracker.network.link import LinkService
 from meshtracker.node.node import Node
 from meshtracker.node.policy import TrackerPolicy
+from meshtracker.storage.credentials import CredentialsFile, edit
+from meshtracker.swarm.access import Access
 
 
 def make_node(*, peer_ttl_seconds: int = 4500) -> Node:
@@ -70,3 +78,80 @@ async def test_the_systems_clock_is_followed() -> None:
     assert abs(node.clock.wall_seconds(trio.current_time()) - time.time()) < 1
     assert [entry["by_seconds"] for entry in entries] == [pytest.approx(3600, abs=1)]
     assert attrs.asdict(node.statistics(trio.current_time()))["name"] == "a"
+
+
+async def test_an_access_list_is_followed(tmp_path: Path) -> None:
+    # In real time: a clock that jumps would not wait for the thread that reads the file.
+    node, path = make_node(), tmp_path / "torrents"
+    path.write_text("aa" * 20)
+    with capture_logs() as log:
+
+        async def said(count: int) -> list[str]:
+            with trio.fail_after(10):
+                while len(log) < count:
+                    await trio.sleep(0.01)
+            return [line["log_level"] for line in log]
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: upkeep.watch_access(node, path, lambda: read_list(path), 0.01))
+            assert await said(1) == ["info"]
+            path.write_text("half a line")
+            await said(2)
+            path.unlink()
+            await said(3)
+            assert node.access.info_hashes == {b"\xaa" * 20}
+            path.write_text("bb" * 20)
+            # Between creation and writing the file is empty, which is a list too.
+            with trio.fail_after(10):
+                while node.access.info_hashes != {b"\xbb" * 20}:
+                    await trio.sleep(0.01)
+            assert [line["log_level"] for line in log][:3] == ["info", "error", "error"]
+            nursery.cancel_scope.cancel()
+
+
+def read_list(path: Path) -> Access:
+    try:
+        return Access.parse("allow", path.read_text())
+    except (OSError, ValueError) as error:
+        raise StartError(str(error)) from error
+
+
+async def test_the_list_of_those_who_may_link_is_followed(tmp_path: Path) -> None:
+    # In real time: a clock that jumps would not wait for the thread that reads the file.
+    node, path = make_node(), tmp_path / "credentials"
+    empty = CredentialList(b"0123456789abcdef", MIN_ITERATIONS)
+    file = CredentialsFile(path)
+    edit(path, lambda _: empty.without("a"))
+    credential = Credential("of this test only", file.read())
+    links = LinkService(node, credential=credential, policy=LinkPolicy())
+    whole = empty.without("a").without("b").to_text()
+    with capture_logs() as log:
+
+        async def said(count: int) -> list[str]:
+            with trio.fail_after(10):
+                while len(log) < count:
+                    await trio.sleep(0.01)
+            return [line["log_level"] for line in log]
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upkeep.watch_credentials, file, links, 0.01)
+            await trio.sleep(0.1)
+            assert log == []
+            path.write_text(whole[: len(whole) // 2])
+            assert set(await said(1)) == {"error"}
+            assert "is it still being written?" in log[0]["reason"] or "expected" in log[0]["reason"]
+            assert credential.entry("a") is not None
+            path.unlink()
+            with trio.fail_after(10):
+                while "no such file" not in log[-1]["reason"]:
+                    await trio.sleep(0.01)
+            before = len(log)
+            await trio.sleep(0.1)
+            assert len(log) == before
+            assert credential.entry("a") is not None
+            assert credential.entry("b") is None
+            edit(path, lambda listed: (listed or empty).without("a").without("b"))
+            assert (await said(before + 1))[-1] == "info"
+            assert (log[-1]["nodes"], log[-1]["revoked"]) == (0, 2)
+            assert credential.entry("b") is not None
+            nursery.cancel_scope.cancel()

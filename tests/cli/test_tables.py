@@ -1,20 +1,31 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 import pytest
 from rich.console import Console
 
 from meshtracker.admin.status import to_json
-from meshtracker.cli.tables import duration, print_links, print_status, size
+from meshtracker.cli.tables import SHOWN_COMMANDS, duration, print_links, print_status, size
 from meshtracker.link.session import SessionStatistics
-from tests.admin.support import ENDED, LINK, make_status
+from meshtracker.node.commands import AuditEntry, Disabled
+from meshtracker.node.neighbours import NeighbourStatistics
+from tests.admin.support import AUDIT, ENDED, LINK, NEIGHBOUR, make_status
 
 
-def printed(*links: SessionStatistics) -> list[str]:
+def printed(
+    *links: SessionStatistics,
+    neighbours: Sequence[NeighbourStatistics] = (),
+    refused: Mapping[str, int] = MappingProxyType({}),
+    audit: Sequence[AuditEntry] = (),
+) -> list[str]:
     console = Console(file=io.StringIO(), width=200, highlight=False)
-    print_links(console, [attrs.asdict(link) for link in links])
+    figures: dict[str, Sequence[attrs.AttrsInstance]] = {"links": links, "neighbours": neighbours, "audit": audit}
+    shown = {name: [attrs.asdict(one) for one in some] for name, some in figures.items()}
+    print_links(console, shown | {"refused_links": dict(refused)})
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
 
@@ -43,6 +54,40 @@ def test_ended_links_say_why() -> None:
         "hub: ended 0:01:23 ago: nothing heard for 15 s",
         "192.0.2.1:59100: ended 0:01:23 ago: nothing heard for 15 s",
     ]
+
+
+def test_a_link_in_a_soft_split_says_so() -> None:
+    assert "soft-split" in printed(attrs.evolve(LINK, state="soft-split"))[2]
+
+
+def test_what_is_remembered_of_a_node() -> None:
+    quiet = attrs.evolve(NEIGHBOUR, soft_splits=0, resets=0, split_resets=0, verdict="")
+    assert printed(neighbours=[quiet]) == ["no links"]
+    why = Disabled(caller="alice@desk", reason="moving")
+    assert printed(
+        neighbours=[
+            NEIGHBOUR,
+            attrs.evolve(quiet, name="leaf-a", disabled=why),
+            attrs.evolve(quiet, name="", disabled=attrs.evolve(why, reason="")),
+            attrs.evolve(quiet, wants_everything=True),
+        ]
+    )[1:] == [
+        "hub: soft-splits 2, resets for that 2, resets by command 1",
+        "hub: last soft-split 0:01:01 ago (outbound): 3 data frames sent and none confirmed for 15.0 s",
+        "leaf-a: disabled by alice@desk: moving",
+        "192.0.2.1:59100: disabled by alice@desk",
+        "hub: everything comes anew with the next burst",
+    ]
+
+
+def test_refusals_and_the_latest_commands() -> None:
+    everybody = attrs.evolve(AUDIT, action="disable", everybody=True, full=False, reason="")
+    lines = printed(refused={"clock": 1, "authentication": 3}, audit=[AUDIT, *[everybody] * 2 * SHOWN_COMMANDS])
+    assert lines[1] == "refused: 3 authentication, 1 clock"
+    caller = "alice@desk from 127.0.0.1 (admin.control_token, scope control)"
+    assert lines[2] == f"2027-01-15 08:00:00Z  reset (full) hub by {caller}: stuck since noon"
+    assert lines[3] == f"2027-01-15 08:00:00Z  disable all links by {caller}"
+    assert len(lines) == 2 + SHOWN_COMMANDS
 
 
 def test_what_another_node_says_is_no_markup() -> None:

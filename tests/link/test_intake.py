@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from meshtracker.errors import LinkError, WireError
 from meshtracker.link.feed import Feed
 from meshtracker.link.intake import MAX_START_AHEAD_SECONDS, Intake, check_life, check_start
 from meshtracker.wire import link as wire
-from meshtracker.wire.link import FrameDecoder, FrameType, Position, StreamPlan
-from tests.mouth_to_mouth import NOW, announce, node
+from meshtracker.wire.link import Batch, FrameType, Position, StreamPlan, Vector, encode_batch
+from tests.mouth_to_mouth import NOW, announce, frames, node
 
 
 def plan(origin: str, *, incarnation: int = 1000, full: bool = True) -> StreamPlan:
@@ -65,14 +66,11 @@ def test_a_snapshot_is_announced_whole_and_counted() -> None:
         announce(owner, client)
     owner.mesh.flush(NOW)
     here = node("here")
-    feed = Feed(owner.mesh, here.mesh.hello(NOW), {})
+    feed = Feed(owner.mesh, here.mesh.hello(NOW), {}, everything=False, interest=None)
     feed.holds_own = False
-    decoder = FrameDecoder()
-    decoder.max_payload_bytes = wire.MAX_PAYLOAD_BYTES
-    stream = b"".join(iter(lambda: feed.next_frame(NOW), b""))
-    frames = list(decoder.feed(stream))
-    assert [kind for kind, _ in frames] == [FrameType.SNAPSHOT, FrameType.SNAPSHOT_END]
-    piece, end = wire.decode_batch(frames[0][1]), wire.decode_snapshot_end(frames[1][1])
+    sent = frames(b"".join(iter(lambda: feed.next_frame(NOW), b"")))
+    assert [kind for kind, _ in sent] == [FrameType.SNAPSHOT, FrameType.SNAPSHOT_END]
+    piece, end = wire.decode_batch(sent[0][1]), wire.decode_snapshot_end(sent[1][1])
 
     intake = Intake(here.mesh, owner.mesh.hello(NOW))
     with pytest.raises(LinkError, match="that no burst announced"):
@@ -118,3 +116,148 @@ def test_nobody_is_locked_out_by_a_start_in_the_far_future() -> None:
     check_start("there", latest, here.wall_ms(NOW))
     with pytest.raises(LinkError):
         check_start("there", latest + 1, here.wall_ms(NOW))
+
+
+# ---------------------------------------------------------------- batches between the pieces of a snapshot
+
+
+def take(intake: Intake, origin: str, sequence: int, *, incarnation: int = 1000) -> None:
+    """An empty batch comes."""
+    batch = Batch(origin, incarnation, sequence, 0, b"")
+    [(_, payload)] = frames(encode_batch(FrameType.BATCH, batch))
+    intake.batch(batch, payload, NOW)
+
+
+def test_a_batch_ahead_of_its_snapshot_counts_once_the_snapshot_is_complete() -> None:
+    here = node("here").mesh
+    intake = Intake(here, node("there", forwards=True).mesh.hello(NOW))
+    intake.burst([plan("third")], NOW)
+    for sequence in (6, 7, 8):
+        take(intake, "third", sequence)
+        assert here.position("third") == Position(0, 0)
+    assert intake.batches == 3
+    with pytest.raises(LinkError, match="ends at 7 after batch 8"):
+        intake.end_snapshot("third", Position(1000, 7), 0)
+    intake.end_snapshot("third", Position(1000, 8), 0)
+    assert here.position("third") == (1000, 8)
+    take(intake, "third", 9)
+    assert here.position("third") == (1000, 9)
+    assert here.frame("third", 9) is not None
+
+
+def test_what_follows_on_what_is_known_is_passed_on_at_once() -> None:
+    """A snapshot that was asked for, of a stream that is known: its batches need not wait."""
+    here = node("here").mesh
+    here.finish_snapshot("third", Position(1000, 5))
+    intake = Intake(here, node("there", forwards=True).mesh.hello(NOW))
+    intake.burst([plan("third")], NOW)
+    take(intake, "third", 6)
+    assert here.position("third") == (1000, 6)
+    assert here.frame("third", 6) is not None
+    # It had come from elsewhere before.
+    here.finish_snapshot("third", Position(1000, 9))
+    take(intake, "third", 7)
+    assert here.position("third") == (1000, 9)
+    intake.end_snapshot("third", Position(1000, 7), 0)
+    assert here.position("third") == (1000, 9)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "incarnation", "pattern"), [(8, 1000, "batch 8 of third came after 6"), (7, 1001, "another inc")]
+)
+def test_a_gap_between_the_batches_around_a_snapshot(sequence: int, incarnation: int, pattern: str) -> None:
+    intake = intake_of(forwards=True)
+    intake.burst([plan("third")], NOW)
+    take(intake, "third", 6)
+    with pytest.raises(LinkError, match=pattern) as caught:
+        take(intake, "third", sequence, incarnation=incarnation)
+    assert caught.value.kind == "gap"
+
+
+def test_a_snapshot_that_is_begun_again_forgets_what_had_come_of_the_first() -> None:
+    here = node("here").mesh
+    intake = Intake(here, node("there", forwards=True).mesh.hello(NOW))
+    intake.burst([plan("third")], NOW)
+    take(intake, "third", 6)
+    intake.burst([plan("third", incarnation=2000)], NOW)
+    take(intake, "third", 1, incarnation=2000)
+    intake.end_snapshot("third", Position(2000, 1), 0)
+    assert here.position("third") == (2000, 1)
+
+
+def test_a_continued_stream_ends_its_snapshot() -> None:
+    intake = intake_of(forwards=True)
+    intake.burst([plan("third")], NOW)
+    intake.burst([plan("third", full=False)], NOW)
+    with pytest.raises(LinkError, match="that no burst announced"):
+        intake.end_snapshot("third", Position(1000, 5), 0)
+
+
+# ---------------------------------------------------------------- what kind of refusal
+
+
+@pytest.mark.parametrize(
+    ("plans", "kind"),
+    [
+        ([plan("third")], "forged"),
+        ([plan("here")], "forged"),
+        ([plan("there", incarnation=900)], "name"),
+        ([plan("there", incarnation=2**62)], "future"),
+    ],
+)
+def test_refusals_are_of_a_kind(plans: list[StreamPlan], kind: str) -> None:
+    here = node("here").mesh
+    here.finish_snapshot("there", Position(1000, 1))
+    intake = Intake(here, node("there").mesh.hello(NOW))
+    with pytest.raises(LinkError) as caught:
+        intake.burst(plans, NOW)
+    assert caught.value.kind == kind
+
+
+def test_swarms_come_from_hubs_only_and_say_nothing_of_streams() -> None:
+    here = node("here").mesh
+    batch = Batch("third", 0, 0, 0, b"")
+    with pytest.raises(LinkError, match="a leaf sent swarms of third") as caught:
+        Intake(here, node("there").mesh.hello(NOW)).swarms(batch, NOW)
+    assert caught.value.kind == "forged"
+    here.finish_snapshot("third", Position(1000, 5))
+    hub = Intake(here, node("hub", forwards=True).mesh.hello(NOW))
+    hub.swarms(batch, NOW)
+    hub.swarms(attrs.evolve(batch, origin="fourth"), NOW)
+    assert here.position("third") == (1000, 5)
+    # Some of its rows may be known, and of its stream nothing.
+    assert here.position("fourth") == (0, 0)
+
+
+# ---------------------------------------------------------------- what is lacking
+
+KNOWN = {"third": Position(1000, 5), "there": Position(1000, 3), "fourth": Position(0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "lacking"),
+    [
+        ({}, 0),
+        (KNOWN, 0),
+        ({"third": Position(1000, 4)}, 0),
+        ({"third": Position(999, 50)}, 0),
+        ({"third": Position(1000, 7)}, 2),
+        ({"third": Position(1001, 0)}, 1),
+        ({"third": Position(1001, 7)}, 8),
+        ({"fourth": Position(1000, 0)}, 1),
+        ({"unknown": Position(0, 0)}, 1),
+        ({"unknown": Position(1000, 2), "third": Position(1000, 6)}, 4),
+        # Of this node's own stream nobody knows more.
+        ({"here": Position(500, 9)}, 0),
+        ({"there": Position(1000, 5)}, 2),
+    ],
+)
+def test_what_a_peers_vector_says_is_missing(theirs: Vector, lacking: int) -> None:
+    here = node("here").mesh
+    for origin, position in KNOWN.items():
+        here.finish_snapshot(origin, position)
+    hub = Intake(here, node("there", forwards=True).mesh.hello(NOW))
+    assert hub.lacks(theirs) == lacking
+    # A leaf does not send what it knows of others.
+    leaf = Intake(here, node("there").mesh.hello(NOW))
+    assert leaf.lacks(theirs) == (lacking if "there" in theirs else 0)

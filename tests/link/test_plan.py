@@ -49,8 +49,30 @@ def test_how_a_stream_is_brought_up(known: Position | None, planned: str | int |
     assert (plan.reason if plan.full else plan.after) == planned
 
 
-def streams(owner: Node, peer: Node, theirs: dict[str, Position] | None = None) -> list[tuple[str, bool]]:
-    plans = plan_burst(owner.mesh, peer.mesh.hello(NOW), theirs or {})
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        (None, "new node"),
+        (Position(999, 500), "new incarnation"),
+        (Position(1000, 0), "asked for"),
+        (Position(1000, 5), "asked for"),
+        (Position(1000, 6), "asked for"),
+        # Another way has brought more of it: it is sent what is here.
+        (Position(1000, 7), "asked for"),
+        (Position(1001, 0), None),
+    ],
+)
+def test_everything_anew(known: Position | None, reason: str | None) -> None:
+    hub = hub_of()
+    plan = plan_stream(hub.mesh, "hub", Position(1000, 6), known, everything=True)
+    assert (plan.reason if plan is not None else None) == reason
+    assert plan is None or (plan.full, plan.after) == (True, 0)
+
+
+def streams(
+    owner: Node, peer: Node, theirs: dict[str, Position] | None = None, *, everything: bool = False
+) -> list[tuple[str, bool]]:
+    plans = plan_burst(owner.mesh, peer.mesh.hello(NOW), theirs or {}, everything=everything)
     return [(plan.origin, plan.full) for plan in plans]
 
 
@@ -60,7 +82,10 @@ def test_a_hub_sends_all_streams_a_leaf_its_own() -> None:
         owner.mesh.resume({"x": Position(1, 2), "y": Position(3, 4)})
     assert streams(hub, leaf) == [("hub", True), ("x", True), ("y", True)]
     assert streams(leaf, hub) == [("leaf", True)]
-    assert streams(hub, leaf, {"x": Position(1, 2), "hub": Position(1000, 0), "y": Position(3, 1)}) == [("y", True)]
+    known = {"x": Position(1, 2), "hub": Position(1000, 0), "y": Position(3, 1)}
+    assert streams(hub, leaf, known) == [("y", True)]
+    assert streams(hub, leaf, known, everything=True) == [("hub", True), ("x", True), ("y", True)]
+    assert streams(leaf, hub, {"leaf": Position(1000, 0)}, everything=True) == [("leaf", True)]
 
 
 @pytest.mark.parametrize(
@@ -82,9 +107,19 @@ def test_a_nodes_own_stream_from_before_its_restart(held: Position, previous: Po
     if previous is not None:
         leaf.mesh.resume({"leaf": previous})
     assert (("leaf", True) in streams(hub, leaf)) is brought
+    # If everything is wanted, of any life all that is known: some of it may not have been tracked.
+    assert ("leaf", True) in streams(hub, leaf, everything=True)
     # Leaves bring back a hub's stream just so.
     leaf, hub = node("leaf", forwards=True), node("hub")
     hub.mesh.resume({"leaf": held})
     if previous is not None:
         leaf.mesh.resume({"leaf": previous})
     assert (("leaf", True) in streams(hub, leaf)) is brought
+
+
+@pytest.mark.parametrize(("forwards", "sent"), [(True, [("hub", True), ("x", True)]), (False, [("hub", True)])])
+def test_an_earlier_life_is_sent_to_hubs(*, forwards: bool, sent: list[tuple[str, bool]]) -> None:
+    hub, peer = node("hub", forwards=True), node("peer", forwards=forwards)
+    hub.mesh.resume({"x": Position(500, 9)})
+    assert streams(hub, peer, {"x": Position(600, 1)}) == sent
+    assert streams(hub, peer, {"x": Position(500, 9)}) == [("hub", True)]

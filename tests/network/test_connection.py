@@ -8,14 +8,16 @@ import ssl
 import pytest
 import structlog
 import trio
+import trio.lowlevel
 from structlog.testing import capture_logs
 
 from meshtracker.link.authentication import Credential
 from meshtracker.link.session import LinkPolicy, LinkSession, State
+from meshtracker.model import Event
 from meshtracker.network import tls
-from meshtracker.network.connection import plain_error
+from meshtracker.network.connection import LinkConnection, plain_error
 from meshtracker.wire.link import FrameDecoder, FrameType
-from tests.network.test_link import PASSWORD, Place, dialing, listening, place, until
+from tests.network.places import PASSWORD, Place, dialing, listening, place, until
 
 
 def session_of(leaf: Place) -> LinkSession:
@@ -25,7 +27,7 @@ def session_of(leaf: Place) -> LinkSession:
         credential=Credential(PASSWORD),
         dials=True,
         policy=LinkPolicy(),
-        admit=lambda *_: None,
+        owner=leaf.node.links,
         peer_address="hub",
         now=trio.current_time(),
     )
@@ -44,24 +46,71 @@ async def test_a_peer_that_says_nothing_is_told_so_and_let_go() -> None:
     assert b"still authenticating after 2 s" in frames[0][1]
 
 
-async def test_a_peer_that_stops_reading_is_let_go() -> None:
+async def send_all_there_is(session: LinkSession, stream: trio.SocketStream) -> None:
+    while data := session.data_to_send(trio.current_time()):
+        await stream.send_all(data)
+
+
+async def bring_up(session: LinkSession, stream: trio.SocketStream) -> None:
+    """Until the link is synced at both ends; from then on the test reads or does not."""
+    while session.state is not State.SYNCED:
+        await send_all_there_is(session, stream)
+        session.receive_data(bytes(await stream.receive_some()), trio.current_time())
+    await send_all_there_is(session, stream)
+
+
+async def test_a_peer_that_stops_reading_costs_no_memory_and_is_let_go() -> None:
     leaf = place("a")
-    async with listening(place("hub", forwards=True), secure=False) as hub:
+    hub = place("hub", forwards=True, soft_split_after_seconds=1.5)
+    async with listening(hub, secure=False):
         async with await trio.open_tcp_stream("127.0.0.1", hub.port) as stream:
             stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
-            session = session_of(leaf)
-            while session.state is not State.SYNCED:
-                while data := session.data_to_send(trio.current_time()):
-                    await stream.send_all(data)
-                session.receive_data(bytes(await stream.receive_some()), trio.current_time())
-            while data := session.data_to_send(trio.current_time()):
-                await stream.send_all(data)
+            await bring_up(session_of(leaf), stream)
             await until(lambda: hub.node.links.synced())
-            # From here on it neither reads nor speaks, while the hub has megabytes for it.
-            for client in range(20_000):
-                hub.announce(client + 1)
-            await until(lambda: any("nothing heard" in link.reason for link in hub.links()))
+            [session] = hub.node.links.synced()
+
+            async def announce_megabytes() -> int:
+                """Returns how many bytes were made for the peer in all."""
+                for client in range(10_000):
+                    for event in (Event.STOPPED, Event.STARTED):
+                        hub.announce(client + 1, event=event)
+                    if client % 100 == 0:
+                        await trio.lowlevel.checkpoint()
+                return session.statistics(trio.current_time()).sent_bytes
+
+            # From here on it neither reads nor speaks. What its socket does not take stays in the log.
+            made = await announce_megabytes()
+            assert await announce_megabytes() == made
+            await until(lambda: any("soft-split (" in link.reason for link in hub.links()))
             await until(lambda: not any(link.state != "closed" for link in hub.links()))
+
+
+async def test_nothing_is_read_on_while_frames_wait_for_their_turn() -> None:
+    hub, leaf = place("hub", forwards=True), place("a")
+    turn = trio.StrictFIFOLock()
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener, await trio.open_tcp_stream(*listener.socket.getsockname()) as stream:
+        session = hub.service.session(dials=False, peer_address="the leaf")
+        connection = LinkConnection(session, await listener.accept(), turn=turn, context=None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.run)
+            end = session_of(leaf)
+            await bring_up(end, stream)
+            before = session.statistics(trio.current_time()).received_bytes
+            async with turn:
+                # Another link's, and it takes long.
+                for client in range(6_000):
+                    leaf.announce(client + 1)
+                leaf.node.mesh.flush(trio.current_time())
+                # The system takes only some of it.
+                nursery.start_soon(send_all_there_is, end, stream)
+                await trio.sleep(0.3)
+                read = session.statistics(trio.current_time()).received_bytes - before
+                assert 0 < read <= 65_536
+                assert hub.node.registry.peers == 0
+            await until(lambda: hub.node.registry.peers == 6_000)
+            assert session.statistics(trio.current_time()).received_bytes - before > 2 * 65_536
+            nursery.cancel_scope.cancel()
 
 
 async def test_rubbish_ends_the_link_and_nothing_else() -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import random
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from typing import Any
 
 import attrs
 import pytest
@@ -16,117 +11,22 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
-from meshtracker.link.authentication import Credential
-from meshtracker.link.clock import HybridClock
-from meshtracker.link.session import LinkPolicy, SessionStatistics
-from meshtracker.model import AnnounceRequest, Event
-from meshtracker.network import link, tls
-from meshtracker.network.link import DialPolicy, LinkService, ListenPolicy
-from meshtracker.node.mesh import MeshPolicy
-from meshtracker.node.node import Node
+from meshtracker.link.credentials import CredentialList
+from meshtracker.model import Event
+from meshtracker.network import tls
+from meshtracker.node.commands import DisableLinks
 from meshtracker.wire.link import FrameType, control
-
-PASSWORD = "a mesh password of the tests"
-WALL_OFFSET_SECONDS = 1_800_000_000.0
-EVERYBODY = (ip_network("0.0.0.0/0"), ip_network("::/0"))
-INCARNATIONS = iter(range(1_800_000_000_000, 1_900_000_000_000))
-SECURITY = tls.unsaved_server_context("hub", datetime(2026, 1, 1, tzinfo=UTC))
-
-Log = list[dict[str, object]]
-
-
-@attrs.define
-class Place:
-    """A node whose link service runs, and where it listens."""
-
-    node: Node
-    service: LinkService
-    port: int = 0
-
-    def announce(self, port: int, *, event: Event = Event.NONE) -> None:
-        """A client of this node speaks."""
-        request = AnnounceRequest(
-            info_hash=b"T" * 20,
-            peer_id=b"-XX0001-%012d" % port,
-            key=port,
-            address=b"\x7f\0\0\1",
-            port=port,
-            event=event,
-        )
-        self.node.announce(request, trio.current_time())
-
-    def links(self) -> tuple[SessionStatistics, ...]:
-        """All links, the ended ones last."""
-        return self.node.links.statistics(trio.current_time())
-
-
-def place(
-    name: str,
-    *,
-    password: str = PASSWORD,
-    ahead_seconds: float = 0,
-    max_log_bytes: int = 1 << 20,
-    forwards: bool = False,
-    incarnation: int | None = None,
-) -> Place:
-    """A node that is not linked yet."""
-    node = Node(
-        name=name,
-        incarnation=incarnation or next(INCARNATIONS),
-        clock=HybridClock(wall_offset_seconds=WALL_OFFSET_SECONDS + ahead_seconds),
-        rng=random.Random(name),
-        mesh=MeshPolicy(forwards=forwards, max_log_bytes=max_log_bytes),
-        now=trio.current_time(),
-    )
-    policy = LinkPolicy(heartbeat_seconds=0.2, handshake_timeout_seconds=2.0)
-    return Place(node, LinkService(node, credential=Credential(password), policy=policy, rng=random.Random(name)))
-
-
-async def flush(node: Node) -> None:
-    """What the app's flush service does."""
-    while True:
-        node.mesh.flush(trio.current_time())
-        await trio.sleep(0.02)
-
-
-@asynccontextmanager
-async def listening(
-    hub: Place, *, secure: bool = True, networks: tuple[link.IpNetwork, ...] = EVERYBODY, port: int = 0
-) -> AsyncIterator[Place]:
-    """The hub accepts leaves."""
-    policy = ListenPolicy(allowed_networks=networks, max_handshakes=8, max_failures_per_minute=3)
-    with link.bind("127.0.0.1", port) as listener:
-        hub.port = listener.getsockname()[1]
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(flush, hub.node)
-            nursery.start_soon(lambda: hub.service.listen([listener], tls=SECURITY if secure else None, policy=policy))
-            yield hub
-            nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def dialing(
-    leaf: Place, port: int, *, secure: bool = True, host: str = "127.0.0.1", bind_address: str | None = None
-) -> AsyncIterator[Place]:
-    """The leaf keeps a link."""
-    policy = DialPolicy(bind_address=bind_address, reconnect_min_seconds=0.05, reconnect_max_seconds=0.2)
-    context = tls.client_context(None) if secure else None
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(flush, leaf.node)
-        nursery.start_soon(lambda: leaf.service.dial(host, port, tls=context, policy=policy))
-        yield leaf
-        nursery.cancel_scope.cancel()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for something that must come."""
-    with trio.fail_after(10):
-        while not condition():
-            await trio.sleep(0.005)
-
-
-def is_synced(*places: Place) -> bool:
-    return all(node.node.links.synced() for node in places)
+from tests.network.places import (
+    PASSWORD,
+    Log,
+    Place,
+    dialing,
+    is_synced,
+    listening,
+    place,
+    until,
+    warnings,
+)
 
 
 async def test_a_change_reaches_everybody_and_a_stop_elsewhere_removes_it() -> None:
@@ -179,11 +79,6 @@ async def refused(
         assert PASSWORD not in line
         assert "\n" not in line
     return Refusal(told_hub[0], told_leaf[0], hub_reason, leaf_reason)
-
-
-def warnings(log: Log) -> list[str]:
-    """What an operator reads at once."""
-    return [str(entry["event"]) for entry in log if entry["log_level"] == "warning"]
 
 
 @pytest.fixture
@@ -296,42 +191,6 @@ async def test_a_man_in_the_middle_with_his_own_certificate(log: Log) -> None:
     assert not hub.node.links.synced()
 
 
-class MovingName(trio.abc.HostnameResolver):
-    """The name of a hub that is at home behind a changing address."""
-
-    def __init__(self) -> None:
-        self.addresses = ["127.0.0.66", "127.0.0.66"]
-        self.asked = 0
-
-    async def getaddrinfo(self, host: object, port: object, *_: object) -> list[Any]:
-        """The next address; the last one stays."""
-        assert host == b"hub.example.org"
-        self.asked += 1
-        address = self.addresses.pop(0) if self.addresses else "127.0.0.1"
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
-
-    async def getnameinfo(self, sockaddr: object, flags: int) -> tuple[str, str]:
-        """Nobody asks."""
-        raise NotImplementedError
-
-
-async def test_the_hubs_name_is_resolved_at_each_attempt() -> None:
-    name = MovingName()
-    trio.socket.set_custom_hostname_resolver(name)
-    async with listening(place("hub", forwards=True)) as hub:
-        async with dialing(place("a"), hub.port, host="hub.example.org") as a:
-            await until(lambda: is_synced(a))
-            assert name.asked == 3
-            assert [link.reason for link in a.links() if link.reason] == ["not reached: Connection refused"]
-
-
-async def test_a_leaf_dials_from_the_address_it_is_given() -> None:
-    async with listening(place("hub", forwards=True)) as hub:
-        async with dialing(place("a"), hub.port, bind_address="127.0.0.77") as a:
-            await until(lambda: is_synced(a, hub))
-            assert [link.peer_address.startswith("127.0.0.77:") for link in hub.links()] == [True]
-
-
 async def test_a_hub_that_comes_back_is_given_what_it_missed() -> None:
     hub = place("hub", forwards=True)
     async with listening(hub), dialing(place("a"), hub.port) as a:
@@ -381,43 +240,68 @@ async def test_the_last_changes_go_out_when_a_node_stops() -> None:
         await until(lambda: any(link.reason == "a is stopping" for link in hub.links()))
 
 
-async def test_a_source_that_fails_often_is_not_served_for_a_while(log: Log) -> None:
-    async with listening(place("hub", forwards=True)) as hub:
-        async with dialing(place("a", password="not that password"), hub.port):
-            await until(lambda: any("too many failed proofs" in str(entry["event"]) for entry in log))
-        good = place("good")
-        async with dialing(good, hub.port):
-            await trio.sleep(0.3)
-            assert not good.node.links.synced()
+LISTED = (
+    CredentialList(b"0123456789abcdef")
+    .with_password("a", "leaf", "a password of a")
+    .with_password("b", "leaf", "a password of b")
+)
 
 
-async def test_half_open_connections_are_bounded() -> None:
-    async with listening(place("hub", forwards=True)) as hub:
-        # Two, a quarter of them, from each source.
-        idle = [
-            socket.create_connection(("127.0.0.1", hub.port), source_address=(f"127.0.0.{number % 5 + 1}", 0))
-            for number in range(15)
-        ]
-        try:
-            await until(lambda: len(hub.links()) == 8)
-            await trio.sleep(0.1)
-            assert len(hub.links()) == 8
-            # They are let go after the handshake's time, and a leaf gets its turn.
-            async with dialing(place("a"), hub.port) as a:
-                await until(lambda: is_synced(a))
-        finally:
-            for connection in idle:
-                connection.close()
+@pytest.mark.parametrize("mesh_password", [PASSWORD, None])
+async def test_a_revoked_leaf_loses_its_link_and_nobody_else(log: Log, mesh_password: str | None) -> None:
+    hub = place("hub", forwards=True, password=mesh_password, listed=LISTED)
+    a, b = place("a", password="a password of a"), place("b", password="a password of b")
+    async with listening(hub), dialing(a, hub.port), dialing(b, hub.port):
+        await until(lambda: is_synced(a, b))
+        [of_b] = b.node.links.synced()
+        assert hub.service.update_credentials(LISTED.without("a"))
+        with trio.fail_after(2):
+            await until(lambda: not is_synced(a) and len(hub.node.links.synced()) == 1)
+        # It tries again, and is told no more than any stranger.
+        await until(lambda: any(link.reason == "authentication failed" for link in a.links()))
+        await until(lambda: any(link.reason == "authentication failed: a is revoked" for link in hub.links()))
+        reason = "the credential of a was revoked or replaced"
+        assert [link.reason for link in a.links() if link.peer] == [reason]
+        assert f"link of a ended: {reason}" in warnings(log)
+        b.announce(1)
+        await until(lambda: hub.node.registry.peers == 1)
+        assert b.node.links.synced() == [of_b]
+        assert not any(link.reason for link in b.links())
 
 
-async def test_one_source_cannot_use_up_the_handshakes() -> None:
-    async with listening(place("hub", forwards=True)) as hub:
-        idle = [socket.create_connection(("127.0.0.1", hub.port), source_address=("127.0.0.2", 0)) for _ in range(12)]
-        try:
-            await until(lambda: len(hub.links()) == 2)
-            with trio.fail_after(1.5):  # before the handshakes have timed out
-                async with dialing(place("a"), hub.port) as a:
-                    await until(lambda: is_synced(a))
-        finally:
-            for connection in idle:
-                connection.close()
+async def test_a_ring_of_hubs() -> None:
+    """Everything comes to each of them two ways: nothing goes round, and nothing is applied twice."""
+    hubs = [place(f"hub-{index}", forwards=True) for index in range(3)]
+    leaf = place("leaf")
+    everybody = (*hubs, leaf)
+    clients = 50
+
+    async def announce_everywhere(first: int) -> None:
+        for client in range(clients):
+            for number, node in enumerate(everybody):
+                node.announce(first + number * clients + client)
+            await trio.sleep(0.002)
+        total = first - 1 + len(everybody) * clients
+        await until(lambda: {node.node.registry.peers for node in everybody} == {total})
+
+    def sent_batches() -> int:
+        return sum(link.sent_batches for node in everybody for link in node.links())
+
+    async with listening(hubs[0]), listening(hubs[1]), listening(hubs[2]):
+        one, two, three = (hub.port for hub in hubs)
+        async with dialing(hubs[0], two), dialing(hubs[1], three), dialing(hubs[2], one), dialing(leaf, one):
+            await until(lambda: [len(node.node.links.synced()) for node in everybody] == [3, 2, 2, 1])
+            await announce_everywhere(1)
+            for node in everybody:
+                figures = node.node.mesh.statistics()
+                assert figures.applied_records == (len(everybody) - 1) * clients
+                assert figures.stale_records == 0
+            before = sent_batches()
+            await trio.sleep(1)
+            # What goes is the empty batches of one heartbeat, over every link at most both ways.
+            assert sent_batches() - before <= len(everybody) * 2 * 4
+
+            # One link less, and there is another way.
+            hubs[0].node.execute(DisableLinks(name="hub-1", caller="alice"), trio.current_time())
+            await until(lambda: [len(node.node.links.synced()) for node in everybody] == [2, 1, 2, 1])
+            await announce_everywhere(1 + len(everybody) * clients)

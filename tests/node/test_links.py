@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from meshtracker.errors import LinkError
-from meshtracker.link.session import State
+from meshtracker.link.session import LinkPolicy, State
+from meshtracker.link.split import Verdict
 from meshtracker.node.links import KEPT_FAILURES, NEWS_SECONDS
-from tests.mouth_to_mouth import NOW, node, session, synced
+from tests.mouth_to_mouth import NOW, Link, node, session, settle, synced
 
 
 def test_only_links_that_are_up_count_as_synced() -> None:
@@ -87,3 +88,64 @@ def test_a_link_that_is_closed_holds_no_name() -> None:
     link.hub.close("enough", NOW)
     hub.links.admit(session(hub, dials=False), node("a", incarnation=1).mesh.hello(NOW), NOW)
     assert link.hub.reason == "enough"
+
+
+def test_soft_splits_are_remembered_beyond_their_connection() -> None:
+    hub, leaf = node("hub", forwards=True), node("a", dials=True)
+    for number, resets in enumerate((True, True, False)):
+        link = synced(leaf, hub)
+        verdict = Verdict("outbound", 15.0, f"verdict {number}")
+        hub.links.note_split(link.hub, verdict, NOW + number, resets=resets)
+        link.cut()
+    [remembered] = hub.links.neighbours(NOW + 5)
+    assert (remembered.soft_splits, remembered.split_resets, remembered.resets) == (3, 2, 0)
+    assert (remembered.verdict_rule, remembered.verdict, remembered.verdict_seconds_ago) == (
+        "outbound",
+        "verdict 2",
+        3.0,
+    )
+
+
+def test_refusals_are_counted_by_kind() -> None:
+    hub = node("hub", forwards=True)
+    for name, ahead_seconds in (("hub", 0.0), ("a", 90.0), ("a", -90.0)):
+        refused = Link(node(name, clock_ahead_seconds=ahead_seconds), hub)
+        settle(refused)
+        refused.cut()
+    ended = session(hub, dials=False)
+    ended.close("enough", NOW)
+    hub.links.remove(ended, NOW)
+    assert hub.links.refused() == {"name": 1, "clock": 2}
+
+
+@pytest.mark.parametrize("auto_reset", [True, False])
+def test_a_soft_split_is_counted_by_itself(*, auto_reset: bool) -> None:
+    hub, leaf = node("hub", forwards=True), node("a", dials=True)
+    link = synced(leaf, hub, policy=LinkPolicy(auto_reset=auto_reset))
+    link.hub.handle_deadline(link.hub.next_deadline())
+    for second in range(1, 21):
+        link.hub.data_to_send(NOW + second)
+        link.hub.handle_deadline(NOW + second)
+    [state] = [one.state for one in hub.links.statistics(NOW + 20)]
+    assert state == ("closed" if auto_reset else "soft-split")
+    link.cut(NOW + 20)
+    [remembered] = hub.links.neighbours(NOW + 20)
+    assert (remembered.soft_splits, remembered.split_resets, remembered.resets) == (1, int(auto_reset), 0)
+    assert remembered.verdict
+    assert hub.links.refused() == {}
+
+
+def test_two_hubs_that_dial_each_other_keep_one_link() -> None:
+    one, other = node("hub-1", forwards=True), node("hub-2", forwards=True)
+    for _ in range(2):
+        dialled_by_other = Link(other, one)
+        dialled_by_one = Link(one, other)
+        settle(dialled_by_other, dialled_by_one)
+        assert dialled_by_one.states == (State.SYNCED, State.SYNCED)
+        assert dialled_by_other.states == (State.CLOSED, State.CLOSED)
+        again = Link(other, one)
+        settle(dialled_by_one, again)
+        assert "dial each other" in again.leaf.reason
+        assert dialled_by_one.states == (State.SYNCED, State.SYNCED)
+        for link in (dialled_by_one, dialled_by_other, again):
+            link.cut()

@@ -9,6 +9,7 @@ from meshtracker.model import Event, PeerState
 from meshtracker.node.node import Node
 from meshtracker.swarm.access import Access
 from meshtracker.wire.link import (
+    MAX_INTEREST,
     MAX_PAYLOAD_BYTES,
     Batch,
     FrameDecoder,
@@ -16,7 +17,6 @@ from meshtracker.wire.link import (
     PeerRecord,
     Position,
     decode_batch,
-    decode_snapshot_end,
     encode_batch,
     encode_completed,
     encode_group,
@@ -92,19 +92,28 @@ def test_a_full_batch_is_sealed_at_once() -> None:
 # ---------------------------------------------------------------- snapshots
 
 
-def pieces_of(owner: Node, origin: str) -> tuple[list[bytes], list[tuple[bytes, PeerRecord | int]], int]:
-    """Frames, records and the count at the end."""
+Contents = list[tuple[bytes, PeerRecord | int]]
+"""Records, each with its info-hash."""
+
+
+def contents(payload: bytes) -> tuple[Batch, Contents]:
+    batch = decode_batch(payload)
+    return batch, [(info_hash, record) for info_hash, body in groups(batch) for record in records(body, batch.base)]
+
+
+def pieces_of(owner: Node, origin: str, interest: set[bytes] | None = None) -> tuple[list[bytes], Contents]:
+    """Frames and records of a snapshot."""
     position = owner.mesh.position(origin) or Position(0, 0)
-    frames = list(owner.mesh.snapshot(origin, position, NOW))
-    found = []
-    for encoded in frames[:-1]:
+    pieces, found = [], []
+    for encoded, count in owner.mesh.snapshot(origin, position, NOW, interest):
         kind, payload = opened(encoded)
+        batch, items = contents(payload)
         assert kind is FrameType.SNAPSHOT
-        batch = decode_batch(payload)
-        found += [(info_hash, record) for info_hash, body in groups(batch) for record in records(body, batch.base)]
-    kind, payload = opened(frames[-1])
-    assert kind is FrameType.SNAPSHOT_END
-    return frames, found, decode_snapshot_end(payload)[2]
+        assert (batch.origin, batch.incarnation, batch.sequence) == (origin, *position)
+        assert count == len(items)
+        pieces.append(encoded)
+        found += items
+    return pieces, found
 
 
 def test_a_snapshot_holds_all_rows_of_one_origin() -> None:
@@ -114,8 +123,7 @@ def test_a_snapshot_holds_all_rows_of_one_origin() -> None:
     announce(owner, 5, event=Event.STOPPED)
     announce(owner, 9, left=0, event=Event.COMPLETED, torrent=4)
     receive(owner, batch_of(record_of(1), 7))
-    frames, found, count = pieces_of(owner, "n")
-    assert count == len(found)
+    frames, found = pieces_of(owner, "n")
     assert len(frames) > 3
     assert max(map(len, frames)) <= MAX_PAYLOAD_BYTES
     peers = {(info_hash, record.identity) for info_hash, record in found if not isinstance(record, int)}
@@ -138,10 +146,134 @@ def test_a_snapshot_is_made_in_small_steps() -> None:
     for client in range(20_000):
         announce(owner, client % 5000, torrent=client % 9000, left=1 + client // 9000)
     receiver = listener_of()
-    steps = list(owner.mesh.snapshot("x", Position(1, 1), NOW))
+    steps = list(owner.mesh.snapshot("x", Position(1, 1), NOW, None))
     # It holds nothing of that origin, and yet pauses while it looks.
     assert len(steps) > 4
-    assert receiver.mesh.apply_snapshot(decode_batch(opened(steps[0])[1]), NOW) == 0
+    assert receiver.mesh.apply_snapshot(decode_batch(opened(steps[0][0])[1]), NOW) == 0
+
+
+def test_a_snapshot_of_what_the_peer_tracks() -> None:
+    owner = node("n")
+    for client in range(300):
+        announce(owner, client, torrent=client % 10)
+    tracked = {torrent.to_bytes(20, "big") for torrent in (3, 4, 99)}
+    _, found = pieces_of(owner, "n", tracked)
+    assert {info_hash for info_hash, _ in found} == {torrent.to_bytes(20, "big") for torrent in (3, 4)}
+    assert len(found) == 60
+    assert pieces_of(owner, "n", set()) == ([], [])
+
+
+def test_rows_that_come_while_a_snapshot_is_read() -> None:
+    """It may or may not hold them; what was there before and stays it holds."""
+    owner = node("n")
+    for client in range(3000):
+        announce(owner, client, torrent=client % 5)
+    found = []
+    for step, (encoded, _) in enumerate(owner.mesh.snapshot("n", Position(1000, 0), NOW, None)):
+        found += [record.identity for _, record in contents(opened(encoded)[1])[1] if isinstance(record, PeerRecord)]
+        for client in range(5):
+            announce(owner, 5000 + 10 * step + client, torrent=client)
+            announce(owner, 100 * client + step, torrent=(100 * client + step) % 5, event=Event.STOPPED)
+    assert {identity[:20] for identity in found} >= {b"-MT0001-%012d" % client for client in range(500, 3000)}
+
+
+def swarms_of(owner: Node, *torrents: bytes) -> list[tuple[Batch, Contents]]:
+    frames = [opened(encoded) for encoded in owner.mesh.swarms(torrents, NOW)]
+    assert {kind for kind, _ in frames} <= {FrameType.SWARMS}
+    return [contents(payload) for _, payload in frames]
+
+
+def test_swarms_hold_all_rows_of_all_origins() -> None:
+    owner = listener_of()
+    receive(owner, batch_of(record_of(1), record_of(2, state=PeerState.REMOVED), 7))
+    for client in range(700):
+        announce(owner, client, info_hash=TORRENT, address=LOCALHOST6 if client % 2 else b"\x7f\0\0\1")
+        announce(owner, client, torrent=5)
+    announce(owner, 3, info_hash=TORRENT, event=Event.COMPLETED, left=0)
+    announce(owner, 4, info_hash=TORRENT, event=Event.STOPPED)
+    sent = swarms_of(owner, TORRENT, b"unknown".rjust(20))
+    assert {batch.origin for batch, _ in sent} == {"n", "x"}
+    assert {(batch.incarnation, batch.sequence) for batch, _ in sent} == {(0, 0)}
+    empty = node("e")
+    for batch, _ in sent:
+        assert len(batch.body) < MAX_PAYLOAD_BYTES / 3
+        empty.mesh.apply_snapshot(batch, NOW)
+    assert rows(empty) == {key: row for key, row in rows(owner).items() if key[0] == TORRENT}
+    # Client 3 has an address in either family.
+    assert len(rows(empty)) == 703
+    assert empty.scrape([TORRENT]) == owner.scrape([TORRENT])
+    # Nobody's stream is any further known for it.
+    assert set(empty.mesh.vector().values()) == {Position(0, 0), Position(1000, 0)}
+    assert swarms_of(owner) == []
+
+
+def test_swarms_are_without_what_is_too_old() -> None:
+    owner = node("n")
+    announce(owner, 1, NOW - 4501)
+    announce(owner, 2, NOW - 4499)
+    [(_, found)] = swarms_of(owner, bytes(20))
+    assert len(found) == 1
+
+
+# ---------------------------------------------------------------- what it tracks
+
+
+def allow(*torrents: bytes) -> Access:
+    return Access("allow", frozenset(torrents))
+
+
+@pytest.mark.parametrize(
+    ("forwards", "access", "interest"),
+    [
+        (False, allow(TORRENT), {TORRENT}),
+        (False, allow(), set()),
+        (False, Access(), None),
+        (False, Access("deny", frozenset({TORRENT})), None),
+        (True, allow(TORRENT), None),
+    ],
+)
+def test_who_is_narrowed(forwards: bool, access: Access, interest: set[bytes] | None) -> None:
+    assert node("n", forwards=forwards, access=access).mesh.interest() == interest
+
+
+def test_a_long_list_is_no_interest() -> None:
+    listed = frozenset(number.to_bytes(20, "big") for number in range(MAX_INTEREST))
+    assert node("n", access=Access("allow", listed)).mesh.interest() == listed
+    assert node("n", access=Access("allow", listed | {TORRENT})).mesh.interest() is None
+
+
+def test_swarms_are_lacked_until_each_change_was_answered() -> None:
+    mesh = node("n", access=allow(TORRENT)).mesh
+    whole = mesh.tracks()
+    assert mesh.lacks_swarms() == 0
+    first, second = mesh.lack_swarms(), mesh.lack_swarms()
+    assert mesh.lacks_swarms() == second
+    mesh.have_swarms(first)
+    assert mesh.lacks_swarms() == second
+    # A snapshot on disk does not claim what it lacks: after a restart it is lacked still.
+    assert mesh.tracks() == b""
+    mesh.have_swarms(second)
+    mesh.have_swarms(first)
+    assert mesh.lacks_swarms() == 0
+    assert mesh.tracks() == whole
+
+
+def test_what_a_node_tracks_is_told_by_a_digest() -> None:
+    one, other = node("a", access=allow(TORRENT)).mesh, node("b", access=allow(TORRENT)).mesh
+    assert one.tracks() == other.tracks() != node("c").mesh.tracks()
+    other.set_access(Access())
+    assert one.tracks() != other.tracks() == node("c").mesh.tracks()
+    # A hub takes all, whatever it serves.
+    assert node("h", forwards=True, access=allow(TORRENT)).mesh.tracks() == node("c").mesh.tracks()
+
+
+def test_records_of_another_list_are_dropped_from_then_on() -> None:
+    owner = listener_of(access=allow())
+    assert receive(owner, batch_of(record_of(1))) == 1
+    assert not rows(owner)
+    owner.mesh.set_access(allow(TORRENT))
+    receive(owner, batch_of(record_of(2), sequence=2))
+    assert len(rows(owner)) == 1
 
 
 # ---------------------------------------------------------------- what comes
@@ -153,8 +285,9 @@ def test_batches_come_in_order_and_once() -> None:
     assert receive(owner, batch_of(record_of(1))) is None
     assert receive(owner, batch_of(record_of(2), incarnation=499, sequence=9)) is None
     for wrong in (batch_of(sequence=3), batch_of(sequence=1, incarnation=501), batch_of(origin="stranger")):
-        with pytest.raises(LinkError):
+        with pytest.raises(LinkError) as caught:
             receive(owner, wrong)
+        assert caught.value.kind == "gap"
     assert receive(owner, batch_of(record_of(2), sequence=2)) == 1
     assert owner.mesh.position("x") == (500, 2)
     assert len(rows(owner)) == 2
@@ -177,10 +310,11 @@ def test_stamps_from_the_future(forwards: bool, limit_seconds: int) -> None:
     """A leaf takes what a hub whose clock is between its own and the origin's let pass."""
     owner = node("n", forwards=forwards)
     owner.mesh.finish_snapshot("x", Position(500, 0))
-    with pytest.raises(LinkError, match="ahead of the clock of n"):
+    with pytest.raises(LinkError, match="ahead of the clock of n") as caught:
         receive(owner, batch_of(record_of(stamp_ms=WALL_MS + limit_seconds * 1000 + 1)))
     assert owner.mesh.position("x") == (500, 0)
     assert owner.mesh.statistics().future_records == 1
+    assert caught.value.kind == "future"
     assert not rows(owner)
     receive(owner, batch_of(record_of(stamp_ms=WALL_MS + limit_seconds * 1000)))
     # A client of this node that says something new now must win everywhere.
@@ -276,3 +410,33 @@ def test_rows_of_a_snapshot_that_broke_off_are_still_known_of() -> None:
     assert owner.mesh.vector()["x"] == Position(500, 1)
     owner.mesh.finish_snapshot("x", Position(499, 9))
     assert owner.mesh.vector()["x"] == Position(500, 1)
+
+
+def earlier_life_of(*clients: int) -> Batch:
+    """Rows of x, whose present life (600) is known."""
+    return batch_of(*map(record_of, clients), 3, incarnation=500, sequence=9)
+
+
+def test_a_hub_passes_on_as_its_own_what_is_news_of_a_stream_that_it_knows() -> None:
+    hub = node("hub", forwards=True)
+    hub.mesh.finish_snapshot("x", Position(600, 1))
+    hub.mesh.apply_snapshot(batch_of(record_of(1), incarnation=600, sequence=2), NOW)
+    assert hub.mesh.position("hub") == (1000, 0)
+
+    hub.mesh.apply_snapshot(earlier_life_of(1, 2), NOW)
+
+    frame = hub.mesh.frame("hub", 1)
+    assert frame is not None
+    batch = decode_batch(opened(frame)[1])
+    assert [list(records(body, batch.base)) for _, body in groups(batch)] == [[record_of(2)]]
+    assert {row[3] for row in rows(hub).values()} == {"x", "hub"}
+    hub.mesh.apply_snapshot(earlier_life_of(1, 2), NOW)
+    assert hub.mesh.position("hub") == (1000, 1)
+
+
+def test_a_leaf_keeps_such_news_to_itself() -> None:
+    leaf = node("leaf")
+    leaf.mesh.finish_snapshot("x", Position(600, 1))
+    leaf.mesh.apply_snapshot(earlier_life_of(1), NOW)
+    assert leaf.mesh.position("leaf") == (1000, 0)
+    assert {row[3] for row in rows(leaf).values()} == {"x"}

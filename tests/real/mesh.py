@@ -41,6 +41,8 @@ class Node:
     """Of its tracker, UDP and HTTP."""
     config: Path
     program: Program
+    place: tuple[str, ...] = ()
+    """A command that runs its arguments where the node lives, such as another network namespace."""
 
     def announce_url(self, scheme: Literal["udp", "http"]) -> str:
         """Where clients announce."""
@@ -58,11 +60,24 @@ class Node:
         """What ``meshtracker link status --json`` says; nothing while the node does not answer."""
         return await self._ask_links() or []
 
+    async def neighbours(self) -> dict[str, dict[str, Any]]:
+        """The same command's figures of the nodes it was ever linked with, by name."""
+        figures = await self._ask("link", "status") or {"neighbours": []}
+        return {neighbour["name"]: neighbour for neighbour in figures["neighbours"]}
+
+    async def status(self) -> dict[str, Any]:
+        """What ``meshtracker status --json`` says; nothing while the node does not answer."""
+        return await self._ask("status") or {}
+
     async def _ask_links(self) -> list[dict[str, Any]] | None:
-        command = [*MESHTRACKER, "link", "status", "--json", "-c", str(self.config)]
+        figures = await self._ask("link", "status")
+        return None if figures is None else figures["links"]
+
+    async def _ask(self, *words: str) -> Any:
+        """A command's JSON; None if it failed."""
+        command = [*self.place, *MESHTRACKER, *words, "--json", "-c", str(self.config)]
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-        links: list[dict[str, Any]] | None = json.loads(done.stdout) if done.returncode == 0 else None
-        return links
+        return json.loads(done.stdout) if done.returncode == 0 else None
 
     async def wait_serving(self) -> None:
         """Until the node answers."""

@@ -6,107 +6,18 @@ import contextlib
 import functools
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import trio
 
-from meshtracker.client.udp import UdpTracker
-from meshtracker.model import AnnounceRequest, Event
-from tests.real.mesh import MESHTRACKER, Node, Table, endpoint, write_config
-from tests.real.processes import free_port, running, wait_until
+from meshtracker.model import Event
+from tests.real.mesh import MESHTRACKER, Node
+from tests.real.plan import HASH, Mesh, agree, announce, answers, plan_mesh
+from tests.real.processes import wait_until
 
 pytestmark = pytest.mark.real
-
-HOST = "127.0.0.1"
-HASH = b"the-swarm-of-a-test."
-AGREE_SECONDS = 5.0
-
-
-@attrs.define
-class Plan:
-    """A node that can be started more than once."""
-
-    name: str
-    config: Path
-    port: int
-    directory: Path
-    starts: int = 0
-
-    @contextlib.asynccontextmanager
-    async def run(self) -> AsyncIterator[Node]:
-        """Run it as long as the block lasts."""
-        self.starts += 1
-        log = self.directory / f"{self.name}-{self.starts}.log"
-        async with running([*MESHTRACKER, "run", "-c", str(self.config)], log=log) as program:
-            yield Node(self.name, HOST, self.port, self.config, program)
-
-
-@attrs.define
-class Mesh:
-    """A hub and leaves, not running yet."""
-
-    hub: Plan
-    leaves: list[Plan]
-
-
-def plan_mesh(
-    directory: Path, *leaves: str, link: Mapping[str, int] | None = None, snapshot_seconds: float = 1
-) -> Mesh:
-    """Configurations of a mesh on free ports."""
-    password = directory / "mesh-password"
-    subprocess.run([*MESHTRACKER, "password", str(password)], check=True)
-    hub_at = endpoint(HOST, free_port(HOST))
-
-    def plan(name: str, part: Mapping[str, str | int | Sequence[str]]) -> Plan:
-        port = free_port(HOST)
-        at = [endpoint(HOST, port)]
-        table: Table = {
-            "node": {"name": name, "state_dir": str(directory / f"{name}.state")},
-            "udp": {"listen": at},
-            "http": {"listen": at},
-            "admin": {"listen": [endpoint(HOST, free_port(HOST))]},
-            "snapshot": {"interval_seconds": snapshot_seconds},
-            "link": {"password_file": str(password), "reconnect_max_seconds": 2, **(link or {}), **part},
-        }
-        return Plan(name, write_config(directory / f"{name}.toml", table), port, directory)
-
-    return Mesh(plan("hub", {"listen": [hub_at]}), [plan(name, {"hubs": [hub_at]}) for name in leaves])
-
-
-async def announce(node: Node, ports: Iterable[int], *, event: Event = Event.STARTED) -> int:
-    """Clients announce over UDP; how many answers came."""
-    answers = 0
-    async with UdpTracker(HOST, node.port, first_timeout_seconds=1, max_retransmissions=3) as tracker:
-        for port in ports:
-            request = AnnounceRequest(
-                info_hash=HASH,
-                peer_id=b"-XX0001-%012d" % port,
-                key=port,
-                address=bytes(4),
-                port=port,
-                event=event,
-                left=1,
-                numwant=0,
-            )
-            await tracker.announce(request)
-            answers += 1
-    return answers
-
-
-async def agree(nodes: Iterable[Node], count: int, *, within_seconds: float = AGREE_SECONDS) -> None:
-    """Every node counts as many clients in the swarm."""
-    found: dict[str, int] = {}
-
-    async def do_agree() -> bool:
-        for node in nodes:
-            found[node.name] = (await node.scrape(HASH))[1] if await _answers(node) else -1
-        return set(found.values()) == {count}
-
-    await wait_until(do_agree, within_seconds=within_seconds, otherwise=lambda: f"{found}, not {count}")
 
 
 async def resyncs(node: Node) -> str:
@@ -174,22 +85,14 @@ async def test_kill_9_without_a_mesh_loses_no_more_than_a_snapshot_interval(tmp_
     mesh = plan_mesh(tmp_path, "a", snapshot_seconds=1)
     [plan] = mesh.leaves
     async with plan.run() as a:
-        await wait_until(functools.partial(_answers, a), within_seconds=20, otherwise=a.program.tail)
+        await wait_until(functools.partial(answers, a), within_seconds=20, otherwise=a.program.tail)
         await announce(a, range(1000, 1100))
         await trio.sleep(2.5)
         a.program.process.send_signal(signal.SIGKILL)
         await a.program.process.wait()
     async with plan.run() as a:
-        await wait_until(functools.partial(_answers, a), within_seconds=20, otherwise=a.program.tail)
+        await wait_until(functools.partial(answers, a), within_seconds=20, otherwise=a.program.tail)
         await agree((a,), 100)
-
-
-async def _answers(node: Node) -> bool:
-    try:
-        await node.scrape(HASH)
-    except OSError:
-        return False
-    return True
 
 
 async def test_sigterm_under_load_saves_everything_and_exits_0_in_time(tmp_path: Path) -> None:
@@ -214,7 +117,7 @@ async def test_sigterm_under_load_saves_everything_and_exits_0_in_time(tmp_path:
         count = (await hub.scrape(HASH))[1]
         assert count > 50
         async with plan.run() as a:
-            await wait_until(functools.partial(_answers, a), within_seconds=20, otherwise=a.program.tail)
+            await wait_until(functools.partial(answers, a), within_seconds=20, otherwise=a.program.tail)
             assert (await a.scrape(HASH))[1] == count
 
 
@@ -223,14 +126,14 @@ async def test_a_damaged_snapshot_is_set_aside(tmp_path: Path, damage: bytes | N
     [plan] = plan_mesh(tmp_path, "a").leaves
     state = tmp_path / "a.state"
     async with plan.run() as a:
-        await wait_until(functools.partial(_answers, a), within_seconds=20, otherwise=a.program.tail)
+        await wait_until(functools.partial(answers, a), within_seconds=20, otherwise=a.program.tail)
         await announce(a, range(1000, 1010))
         assert await a.program.end() == 0
     [snapshot] = state.glob("*.snapshot")
     content = snapshot.read_bytes()
     snapshot.write_bytes(content[:-3] if damage is None else damage)
     async with plan.run() as a:
-        await wait_until(functools.partial(_answers, a), within_seconds=20, otherwise=a.program.tail)
+        await wait_until(functools.partial(answers, a), within_seconds=20, otherwise=a.program.tail)
         assert (await a.scrape(HASH)) == (0, 0)
         assert "snapshot not used" in a.program.tail()
     assert list(state.glob("*.damaged-1"))

@@ -37,6 +37,12 @@ def changed(**sections: dict[str, Any]) -> Settings:
         ({"http": {"max_head_bytes": 7099}}, "http.max_head_bytes", "at least 7100"),
         ({"link": {"password": None}}, "link.password", "because link.listen is"),
         (
+            {"link": {"password": None, "credentials_file": FILE, "hubs": (RemoteAddress("hub", 1),)}},
+            "link.password",
+            "because link.hubs is",
+        ),
+        ({"link": {"credentials_file": FILE, "listen": ()}}, "link.credentials_file", "goes into link.password"),
+        (
             {"link": {"password": None, "listen": (), "hubs": (RemoteAddress("hub", 1),)}},
             "link.password",
             "because link.hubs is",
@@ -45,7 +51,16 @@ def changed(**sections: dict[str, Any]) -> Settings:
         ({"link": {"key_file": FILE}}, "link.certificate_file", "they go together"),
         ({"link": {"tls": "off", "ca_file": FILE}}, "link.tls", 'must be "on" because link.ca_file is set'),
         ({"link": {"flush_interval_seconds": 6.0}}, "link.flush_interval_seconds", "at most heartbeat_seconds (5.0)"),
-        ({"link": {"heartbeat_seconds": 11.0}}, "link.heartbeat_seconds", "at most handshake_timeout_seconds"),
+        (
+            {"link": {"soft_split_after_seconds": 9.9}},
+            "link.soft_split_after_seconds",
+            "at least twice heartbeat_seconds (10)",
+        ),
+        (
+            {"link": {"heartbeat_seconds": 11.0, "soft_split_after_seconds": 22.0}},
+            "link.heartbeat_seconds",
+            "at most handshake_timeout_seconds",
+        ),
         ({"link": {"reconnect_min_seconds": 31.0}}, "link.reconnect_min_seconds", "at most reconnect_max_seconds"),
         ({"link": {"clock_warn_seconds": 61.0}}, "link.clock_warn_seconds", "at most clock_refuse_seconds"),
         (
@@ -53,7 +68,11 @@ def changed(**sections: dict[str, Any]) -> Settings:
             "udp.listen",
             "nobody could reach this node",
         ),
-        ({"admin": {"listen": (ListenAddress("192.0.2.1", 1),)}}, "admin.token", "192.0.2.1:1, which others can reach"),
+        (
+            {"admin": {"listen": (ListenAddress("192.0.2.1", 1),)}},
+            "admin.read_token",
+            "192.0.2.1:1, which others can reach",
+        ),
     ],
 )
 def test_one_problem(sections: dict[str, dict[str, Any]], key: str, problem: str) -> None:
@@ -71,10 +90,13 @@ def test_one_problem(sections: dict[str, dict[str, Any]], key: str, problem: str
         {"http": {"max_head_bytes": 7100}},
         {"udp": {"listen": ()}, "http": {"listen": ()}},
         {"link": {"listen": (), "password": None}},
+        {"link": {"password": None, "credentials_file": FILE}},
+        {"link": {"credentials_file": FILE}},
         {"link": {"certificate_file": FILE, "key_file": FILE, "ca_file": FILE}},
         {"link": {"tls": "off"}},
         {"admin": {"listen": (ListenAddress("::1", 1), UnixAddress("/x"))}},
-        {"admin": {"listen": (ListenAddress("192.0.2.1", 1),), "token": Secret("correct horse")}},
+        {"admin": {"listen": (ListenAddress("192.0.2.1", 1),), "read_token": Secret("correct horse")}},
+        {"admin": {"listen": (ListenAddress("192.0.2.1", 1),), "control_token": Secret("correct horse")}},
         {"node": {"state_dir": None}},
     ],
 )

@@ -88,7 +88,7 @@ def test_effective_settings_name_origins_and_hide_secrets(environ: dict[str, str
     assert f'listen = ["0.0.0.0:59100"]  # from {path}' in lines
     assert f'password = "********"  # from {environ["MESHTRACKER__LINK__PASSWORD_FILE"]}' in lines
     assert "numwant_default = 50" in lines
-    assert '#token = ""' in lines
+    assert '#read_token = ""' in lines
     assert PASSWORD not in text
 
 

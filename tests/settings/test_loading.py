@@ -76,6 +76,7 @@ def test_error_names_the_variable() -> None:
         ("[node]\nnumwant_max = 1\n", "node.numwant_max: is no setting; did you mean tracker.numwant_max?"),
         ("[trackr]\n", "trackr: is no section; did you mean tracker?"),
         ("numwant_max = 1\n", "numwant_max: is no section; did you mean tracker.numwant_max?"),
+        ("[admin]\ntoken = 'x'\n", "admin.token: is no setting; did you mean admin.read_token?"),
         ("[qqqqqqqq]\n", "qqqqqqqq: is no section"),
         ("tracker = 1\n", "tracker: must be a section, written [tracker]"),
         ("[[tracker]]\n", "tracker: must be a section, written [tracker]"),
@@ -119,7 +120,9 @@ def test_cross_checks_name_the_source_of_the_key(file: Path) -> None:
     assert problem_of(file, "[snapshot]\nenabled = true").startswith(f"{file}: node.state_dir: must be set")
 
 
-@pytest.mark.parametrize("key", ["link.password", "admin.token", "udp.connection_id_secret"])
+@pytest.mark.parametrize(
+    "key", ["link.password", "admin.read_token", "admin.control_token", "udp.connection_id_secret"]
+)
 def test_secrets_from_value_file_and_environment(file: Path, tmp_path: Path, key: str) -> None:
     section, _, name = key.partition(".")
     secret_file = tmp_path / "secret"

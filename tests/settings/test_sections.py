@@ -32,7 +32,7 @@ def test_every_option_is_documented_and_bounded(option: Option) -> None:
 
 def test_each_secret_has_a_file_beside_it() -> None:
     secrets = [option for option in OPTIONS.values() if option.type == Secret | None]
-    assert len(secrets) == 3
+    assert len(secrets) == 4
     assert all(OPTIONS[f"{option.key}_file"].type == Path | None for option in secrets)
 
 

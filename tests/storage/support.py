@@ -96,7 +96,7 @@ def _session(node: Node, now: float, *, dials: bool) -> LinkSession:
         credential=Credential("not-a-known-default"),
         dials=dials,
         policy=LinkPolicy(),
-        admit=lambda session, hello: node.links.admit(session, hello, now),
+        owner=node.links,
         peer_address="memory",
         now=now,
     )

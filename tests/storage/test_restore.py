@@ -82,6 +82,25 @@ def test_rows_from_the_future_are_dropped_and_not_believed() -> None:
     assert newest_ms <= after.clock.wall_ms(START) + MAX_FUTURE_SECONDS * 1000
 
 
+def test_what_rows_from_the_future_had_replaced_is_brought_back() -> None:
+    hub, leaf = make_node("hub", 1, forwards=True), make_node("leaf", 7)
+    announce(leaf, 0, 1, START)
+    announce(hub, 0, 2, START)
+    for node in (hub, leaf):
+        node.mesh.flush(START)
+    talk([link(leaf, hub, START)], START)
+    for client in (1, 2):
+        # Its clock is wrong, and the hub hears none of it.
+        announce(leaf, 0, client, START + 1000, left=0)
+    again = make_node("leaf", 8)
+
+    restore(again, snapshot_of(leaf), START)
+    talk([link(again, hub, START)], START)
+
+    assert rows(again) == rows(hub)
+    assert [len(found) for found in rows(again).values()] == [2]
+
+
 def test_origins_are_renumbered_where_they_must_be() -> None:
     before = filled(clients=5)
     other = before.registry.origins.index("other")
@@ -144,6 +163,46 @@ def test_a_leaf_is_sent_only_what_it_missed() -> None:
     assert "other: partial after batch 1" in resync
     assert "leaf: partial after batch 1" in resync
     assert rows(again) == rows(hub) == rows(other)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "everything"),
+    [
+        (Access("allow", frozenset({info_hash(0)})), Access("allow", frozenset({info_hash(0)})), False),
+        (Access("allow", frozenset({info_hash(0)})), Access("allow", frozenset({info_hash(0), info_hash(1)})), True),
+        (Access("deny", frozenset({info_hash(1)})), Access(), True),
+    ],
+)
+def test_an_access_list_that_was_changed_meanwhile(before: Access, after: Access, everything: bool) -> None:
+    """What the leaf tracked tells what its vector is worth."""
+    hub, leaf = make_node("hub", 1, forwards=True), make_node("leaf", 3, access=before)
+    fill(hub, swarms=2, clients=20, now=START)
+    hub.mesh.flush(START)
+    talk([link(leaf, hub, START)], START)
+    assert set(rows(leaf)) == {info_hash(0)}
+
+    again = make_node("leaf", 4, access=after)
+    restore(again, snapshot_of(leaf), START + 3)
+    sessions = link(again, hub, START + 3)
+    talk([sessions], START + 3)
+
+    assert [session.state for session in sessions] == [State.SYNCED, State.SYNCED]
+    assert ("asked for" in sessions[0].statistics(START + 3).resync) is everything
+    assert rows(again) == {swarm: held for swarm, held in rows(hub).items() if after.allows(swarm)}
+
+
+def test_a_leaf_with_an_access_list_that_becomes_a_hub_is_sent_everything() -> None:
+    other, leaf = make_node("other", 1, forwards=True), make_node("node", 3, access=Access("allow", frozenset()))
+    fill(other, swarms=2, clients=20, now=START)
+    other.mesh.flush(START)
+    talk([link(leaf, other, START)], START)
+    assert not rows(leaf)
+
+    again = make_node("node", 4, forwards=True, access=Access("allow", frozenset()))
+    restore(again, snapshot_of(leaf), START + 3)
+    talk([link(other, again, START + 3)], START + 3)
+
+    assert rows(again) == rows(other)
 
 
 def test_where_it_was_in_the_streams_of_others() -> None:

@@ -50,7 +50,8 @@ def test_round_trip() -> None:
 
     assert (snapshot.name, snapshot.incarnation, snapshot.origins) == ("a", 7, ("a", "b"))
     assert snapshot.vector == {"a": Position(7, 1), "b": Position(3, 9)}
-    assert contents(snapshot) == contents(Snapshot("a", 7, {}, (), node.registry.swarms))
+    assert snapshot.tracks == node.mesh.tracks()
+    assert contents(snapshot) == contents(Snapshot("a", 7, {}, b"", (), node.registry.swarms))
 
 
 def test_decoded_packs_can_be_used() -> None:

@@ -38,3 +38,62 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     except ValueError:
         return
     assert all(len(info_hash) == 20 for info_hash in access.info_hashes)
+
+
+# ---------------------------------------------------------------- lists that change
+
+NONE: frozenset[bytes] = frozenset()
+THIRD = b"\3" * 20
+
+
+def allow(*info_hashes: bytes) -> Access:
+    return Access("allow", frozenset(info_hashes))
+
+
+def deny(*info_hashes: bytes) -> Access:
+    return Access("deny", frozenset(info_hashes))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "added"),
+    [
+        (allow(LISTED), allow(LISTED, OTHER), {OTHER}),
+        (allow(LISTED, OTHER), allow(OTHER, THIRD), {THIRD}),
+        (allow(LISTED), allow(), NONE),
+        (allow(LISTED), allow(LISTED), NONE),
+        (deny(LISTED, OTHER), deny(OTHER), {LISTED}),
+        (deny(LISTED), deny(LISTED, OTHER), NONE),
+        (Access(), allow(LISTED), NONE),
+        (Access(), deny(LISTED), NONE),
+        (Access(), Access("open", frozenset({LISTED})), NONE),
+        (deny(), allow(LISTED), NONE),
+        (deny(), Access(), NONE),
+        # More than can be listed, or than is worth it.
+        (allow(LISTED), Access(), None),
+        (allow(LISTED), deny(LISTED), None),
+        (deny(LISTED), Access(), None),
+        (deny(LISTED), allow(LISTED), None),
+    ],
+)
+def test_what_a_new_list_adds(before: Access, after: Access, added: set[bytes] | None) -> None:
+    assert after.adds_to(before) == added
+
+
+accesses = st.builds(
+    Access, st.sampled_from(["open", "allow", "deny"]), st.frozensets(st.sampled_from([LISTED, OTHER, THIRD]))
+)
+
+
+@given(accesses, accesses)
+def test_what_is_added_is_allowed_now_and_was_not(before: Access, after: Access) -> None:
+    everything = [LISTED, OTHER, THIRD, b"\4" * 20]
+    newly = {info_hash for info_hash in everything if after.allows(info_hash) and not before.allows(info_hash)}
+    added = after.adds_to(before)
+    assert added is None or added == newly
+
+
+@given(accesses, accesses)
+def test_lists_have_the_same_digest_only_if_they_are_the_same(one: Access, other: Access) -> None:
+    same = one.mode == other.mode and (one.mode == "open" or one.info_hashes == other.info_hashes)
+    assert (one.digest() == other.digest()) is same
+    assert len(one.digest()) == 32

@@ -17,7 +17,7 @@ YOUNG = (WALL_MS - TTL_SECONDS * 1000) << STAMP_COUNTER_BITS
 
 
 def registry_of() -> Registry:
-    return Registry(origins=Origins("self"), max_peers=10**6, max_peers_per_swarm=10**6)
+    return Registry(origins=Origins("self"), max_peers=10**6, max_peers_per_swarm=10**6, max_peers_per_origin=10**6)
 
 
 def put(registry: Registry, swarm: int, client: int, stamp: int, state: PeerState = PeerState.LEECHER) -> None:

@@ -9,10 +9,12 @@ from meshtracker.swarm.origins import MAX_ORIGINS, Origins
 from meshtracker.wire.link import (
     MAX_NAME_BYTES,
     MAX_PAYLOAD_BYTES,
+    Heartbeat,
     Position,
     StreamPlan,
     encode_burst,
     encode_heartbeat,
+    encode_knowledge,
 )
 
 
@@ -37,7 +39,10 @@ def test_all_names_there_may_be_fit_the_frames_that_list_them() -> None:
     largest = Position((1 << 63) - 1, (1 << 63) - 1)
     plans = [StreamPlan(origin=name, position=largest, after=0, full=True, reason="new incarnation") for name in names]
     assert len(encode_burst(plans)) <= MAX_PAYLOAD_BYTES
-    assert len(encode_heartbeat(0, dict.fromkeys(names, largest))) <= MAX_PAYLOAD_BYTES
+    vector = dict.fromkeys(names, largest)
+    heartbeat = Heartbeat(clock_ms=0, sent_frames=0, applied_frames=0, vector=vector)
+    assert len(encode_heartbeat(heartbeat)) <= MAX_PAYLOAD_BYTES
+    assert len(encode_knowledge(vector, everything=True)) <= MAX_PAYLOAD_BYTES
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from meshtracker.model import PeerState
-from meshtracker.swarm.peers import IDENTITY_BYTES, PeerPack, Row
+from meshtracker.swarm.peers import IDENTITY_BYTES, PeerPack, Row, unpack_rows
 
 STATES = st.sampled_from([int(state) for state in PeerState])
 MANY = 70
@@ -202,3 +202,24 @@ def test_entries_may_be_read_while_the_pack_changes() -> None:
     next(entries)
     pack.drop(0)
     assert [row.stamp for row, _ in entries] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("size", [6, 18])
+@pytest.mark.parametrize("most_rows", [1, 2, 5, 9])
+def test_copies_are_the_entries_as_they_were(size: int, most_rows: int) -> None:
+    pack = PeerPack(size)
+    for number in range(5):
+        state = PeerState.SEEDER if number % 2 else PeerState.LEECHER
+        pack.put(-1, Row(identity_of(number), number, 7, state), address_of(number, size))
+    before = list(pack.entries())
+    copies = pack.copies(most_rows)
+    pieces = [next(copies)]
+    pack.drop(0)
+    pieces += copies
+    assert [len(addresses) // size for _, addresses in pieces[:-1]] == [most_rows] * (len(pieces) - 1)
+    read = [
+        (Row(*fields), addresses[at * size : (at + 1) * size])
+        for rows, addresses in pieces
+        for at, fields in enumerate(unpack_rows(rows))
+    ]
+    assert read == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import pytest
@@ -25,8 +26,15 @@ class Write(NamedTuple):
     state: PeerState
 
 
-def registry_of(own: str = "self", *, max_peers: int = 1000, max_peers_per_swarm: int = 1000) -> Registry:
-    return Registry(origins=Origins(own), max_peers=max_peers, max_peers_per_swarm=max_peers_per_swarm)
+def registry_of(
+    own: str = "self", *, max_peers: int = 1000, max_peers_per_swarm: int = 1000, max_peers_per_origin: int = 1000
+) -> Registry:
+    return Registry(
+        origins=Origins(own),
+        max_peers=max_peers,
+        max_peers_per_swarm=max_peers_per_swarm,
+        max_peers_per_origin=max_peers_per_origin,
+    )
 
 
 def merge(registry: Registry, write: Write) -> bool:
@@ -108,6 +116,31 @@ def test_a_full_registry_takes_no_new_rows_but_changes_old_ones(bounds: dict[str
     assert merge(registry, Write(0, 6, 4, 2, "a", PeerState.LEECHER))
     assert (registry.peers, registry.tombstones) == (3, 0)
     assert not merge(registry, Write(0, 6, 5, 2, "a", PeerState.LEECHER))
+
+
+@given(write_sets, st.integers(1, 5))
+def test_one_node_takes_no_more_than_its_room(records: list[Write], bound: int) -> None:
+    registry = registry_of(max_peers_per_origin=bound)
+    for record in records:
+        merge(registry, record)
+        held = Counter(row[-1] for row in rows_of(registry))
+        # A row that a node takes over from another one is no new row.
+        assert [registry.is_exhausted(registry.origins.index(name)) for name in NAMES] == [
+            held[name] >= bound for name in NAMES
+        ]
+    swarm = registry.swarms.get(bytes(20))
+    while swarm is not None and len(swarm.v4):
+        registry.drop(swarm, swarm.v4, 0)
+    held = Counter(row[-1] for row in rows_of(registry))
+    assert [registry.is_exhausted(registry.origins.index(name)) for name in NAMES] == [held[n] >= bound for n in NAMES]
+
+
+def test_a_flood_of_one_node_leaves_room_for_others() -> None:
+    registry = registry_of(max_peers_per_origin=3)
+    results = [merge(registry, Write(swarm, 6, 1, 1, "a", PeerState.LEECHER)) for swarm in range(5)]
+    assert results == [True, True, True, False, False]
+    assert registry.statistics().refused_full == 2
+    assert merge(registry, Write(0, 6, 2, 1, "b", PeerState.LEECHER))
 
 
 def test_swarms_without_rows_count_as_full_too() -> None:

@@ -1,0 +1,115 @@
+"""What the tests of sessions share: nodes at hand, frames by hand, and one end of a link led to any state."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+from meshtracker.link.authentication import Credential
+from meshtracker.link.session import LinkPolicy, LinkSession, State
+from meshtracker.model import PeerState
+from meshtracker.node.node import Node
+from meshtracker.wire.link import (
+    Batch,
+    FrameType,
+    Heartbeat,
+    PeerRecord,
+    Position,
+    StreamPlan,
+    Vector,
+    encode_batch,
+    encode_burst,
+    encode_group,
+    encode_heartbeat,
+    encode_record,
+    frame,
+)
+from tests.mouth_to_mouth import NOW, PASSWORD, WALL_OFFSET_SECONDS, Link, announce, frames, node, synced
+
+CLOSED = (State.CLOSED, State.CLOSED)
+SYNCED = (State.SYNCED, State.SYNCED)
+ALARMING = LinkPolicy(auto_reset=False)
+"""A soft-split raises an alarm and closes nothing."""
+FRAME_STATES = [state for state in State if state is not State.CLOSED]
+"""In which a peer can say something."""
+
+
+def pair(clients: int = 0, **leaf_options: Any) -> tuple[Node, Node]:
+    """A leaf with so many clients, flushed, and an empty hub."""
+    leaf, hub = node("leaf", **leaf_options), node("hub", forwards=True)
+    for client in range(clients):
+        announce(leaf, client, torrent=client % 3, left=client % 2)
+    leaf.mesh.flush(NOW)
+    return leaf, hub
+
+
+def linked(forwards: bool = False) -> tuple[Link, Node]:
+    """A link of a node named peer with a hub, and that hub."""
+    hub = node("hub", forwards=True)
+    return synced(node("peer", forwards=forwards), hub), hub
+
+
+def reasons(link: Link) -> tuple[str, str]:
+    return link.leaf.reason, link.hub.reason
+
+
+def refused(end: LinkSession, data: bytes, pattern: str, now: float = NOW) -> None:
+    """``data`` makes this end hang up with a reason."""
+    end.receive_data(data, now)
+    assert end.state is State.CLOSED
+    assert re.search(pattern, end.reason), end.reason
+    assert "\n" not in end.reason
+
+
+def at_state(state: State, *, dials: bool) -> LinkSession:
+    """One end of a link, led to a state."""
+    leaf, hub = pair(3)
+    owner = leaf if dials else hub
+    if state in (State.CONNECTING, State.SECURING):
+        made = LinkSession(
+            replica=owner.mesh,
+            credential=Credential(PASSWORD),
+            dials=dials,
+            policy=LinkPolicy(),
+            owner=owner.links,
+            peer_address="",
+            now=NOW,
+        )
+        if state is State.SECURING:
+            made.connected(NOW)
+        return made
+    if state is State.SOFT_SPLIT:
+        end = synced(leaf, hub, policy=ALARMING).ends[not dials]
+        while end.state is not state:
+            end.handle_deadline(end.next_deadline())
+            end.data_to_send(NOW)
+        return end
+    link = Link(leaf, hub)
+    end = link.leaf if dials else link.hub
+    for source, target in itertools.cycle((link.ends, link.ends[::-1])):
+        if end.state is state:
+            return end
+        for kind, payload in frames(source.data_to_send(NOW)):
+            if end.state is not state:
+                target.receive_data(frame(kind, payload), NOW)
+    raise AssertionError("unreachable")
+
+
+def batch_of(origin: str, incarnation: int, sequence: int, *, ahead_seconds: int = 0) -> bytes:
+    """A BATCH with one peer."""
+    stamp = (int((NOW + WALL_OFFSET_SECONDS + ahead_seconds) * 1000)) << 16
+    record = PeerRecord(bytes([sequence]) * 24, stamp, PeerState.LEECHER, 6, b"\1" * 6)
+    body = encode_group(b"h" * 20, encode_record(record, stamp))
+    return encode_batch(FrameType.BATCH, Batch(origin, incarnation, sequence, stamp, body))
+
+
+def burst_of(origin: str, incarnation: int, sequence: int = 5, *, full: bool = True) -> bytes:
+    """A BURST of one stream."""
+    position = Position(incarnation, sequence)
+    return encode_burst([StreamPlan(origin=origin, position=position, after=0, full=full, reason="")])
+
+
+def heartbeat_of(*, sent: int = 0, applied: int = 0, vector: Vector | None = None) -> bytes:
+    """A HEARTBEAT."""
+    return encode_heartbeat(Heartbeat(clock_ms=0, sent_frames=sent, applied_frames=applied, vector=vector or {}))

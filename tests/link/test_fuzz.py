@@ -1,0 +1,83 @@
+"""Mutated frames to sessions in every state: nothing may be raised but a closed link."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from meshtracker.link.session import State
+from meshtracker.wire.link import (
+    HEADER,
+    Batch,
+    FrameType,
+    Interest,
+    Position,
+    control,
+    encode_batch,
+    encode_hello,
+    encode_interest,
+    encode_knowledge,
+    encode_snapshot_end,
+    frame,
+)
+from tests.link.support import FRAME_STATES, at_state, batch_of, burst_of, heartbeat_of
+from tests.mouth_to_mouth import NOW, node
+
+SEEDS = [
+    encode_hello(node("peer").mesh.hello(NOW)),
+    encode_knowledge({"hub": Position(1000, 0), "peer": Position(1, 2)}, everything=False),
+    encode_knowledge({}, everything=True),
+    burst_of("peer", 1000),
+    burst_of("hub", 900),
+    burst_of("leaf", 1000, full=False),
+    batch_of("peer", 1000, 1),
+    batch_of("hub", 900, 1),
+    batch_of("leaf", 1000, 2),
+    encode_snapshot_end("peer", Position(1000, 5), records=0),
+    encode_snapshot_end("hub", Position(900, 5), records=0),
+    frame(FrameType.END_OF_BURST),
+    heartbeat_of(sent=2, applied=1, vector={"hub": Position(1000, 3)}),
+    control(FrameType.CLOSE, reason="no"),
+    control(FrameType.AUTH_FIRST, v=1, mechanism="SCRAM-SHA-256-PLUS", message="p=tls-server-end-point,,n=a,r=b"),
+    control(FrameType.AUTH_CHALLENGE, message="r=b,s=eA==,i=4096"),
+    control(FrameType.AUTH_PROOF, message="c=eA==,r=b,p=eA=="),
+    control(FrameType.AUTH_FINAL, message="v=eA=="),
+    encode_batch(FrameType.SNAPSHOT, Batch("peer", 1000, 5, 0, b"")),
+    encode_batch(FrameType.SWARMS, Batch("peer", 0, 0, 0, b"")),
+    frame(FrameType.SWARMS_END),
+    *(encode_interest(interest, [b"h" * 20, b"g" * 20])[0] for interest in Interest),
+]
+
+
+def fuzz(seed: int, count: int) -> None:
+    """Mutated frames to sessions in every state: nothing may be raised but a closed link."""
+    rng = random.Random(seed)
+    end = at_state(State.SYNCED, dials=False)
+    for _ in range(count):
+        if end.state is State.CLOSED:
+            assert end.reason
+            assert "\n" not in end.reason
+            end.data_to_send(NOW)
+            end.statistics(NOW)
+            end = at_state(rng.choice(FRAME_STATES), dials=rng.random() < 0.5)
+        data = bytearray(rng.choice(SEEDS))
+        for _ in range(rng.choice((0, 0, 1, 1, 3))):
+            at = rng.randrange(HEADER.size, len(data)) if len(data) > HEADER.size else 2
+            data[at] = rng.choice((0, 1, 255, rng.randrange(256)))
+        if rng.random() < 0.1:
+            del data[rng.randrange(len(data)) :]
+        end.receive_data(bytes(data), NOW)
+        for _ in range(3):
+            end.data_to_send(NOW)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fuzzed_frames(seed: int) -> None:
+    fuzz(seed, 500)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_fuzzed_frames_long(seed: int) -> None:
+    fuzz(seed, 6000)
