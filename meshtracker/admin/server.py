@@ -135,6 +135,9 @@ class _Connections:
                     nursery.start_soon(_close_when_cancelled, stream)
                     await self._protocol(stream).run()
                     nursery.cancel_scope.cancel()
+        except* trio.BusyResourceError:
+            # Hypercorn answers from two tasks at once when a client goes in the middle of its request.
+            pass
         except* Exception as errors:
             _log.warning("admin connection failed", error=repr(errors.exceptions[0]))
         finally:

@@ -21,7 +21,7 @@ from meshtracker.admin import server
 from meshtracker.admin.api import make_app
 from meshtracker.admin.status import Status
 from meshtracker.admin.tokens import Tokens
-from meshtracker.app import build, upkeep
+from meshtracker.app import build, garbage, upkeep
 from meshtracker.app.log import configure_log
 from meshtracker.network.addresses import bound_address, endpoint_text
 from meshtracker.network.dialer import Dialer
@@ -91,6 +91,7 @@ class Services:
             nursery.start_soon(upkeep.flush, self.node, self.settings.link.flush_interval_seconds)
             nursery.start_soon(upkeep.expire, self.node)
             nursery.start_soon(upkeep.watch_clock, self.node)
+            nursery.start_soon(garbage.collect)
             if self.settings.tracker.access_file is not None and self.settings.tracker.access != "open":
                 read = partial(build.read_access, self.settings)
                 nursery.start_soon(upkeep.watch_access, self.node, self.settings.tracker.access_file, read)
@@ -212,6 +213,7 @@ def run(settings: Settings) -> None:
 async def _run_until_signal(settings: Settings) -> None:
     stop = trio.Event()
     with prepare(settings) as services, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        garbage.settle()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, stop)
             async with trio.open_nursery() as serving:

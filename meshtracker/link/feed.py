@@ -23,6 +23,7 @@ from meshtracker.wire.link import (
     Vector,
     encode_burst,
     encode_snapshot_end,
+    encode_vector,
     frame,
     narrow,
 )
@@ -66,7 +67,7 @@ class Feed:
         self._fulls: dict[str, StreamPlan] = {}
         """Snapshots that are told and not begun."""
         self._snapshot: _Snapshot | None = None
-        self._fetches: deque[Iterator[bytes]] = deque()
+        self._fetches: deque[tuple[Iterator[bytes], Vector]] = deque()
         self._turn = 0
         self._batch_is_next = False
         for plan in self.plans:
@@ -86,7 +87,7 @@ class Feed:
         """Send all that is known of some swarms, whatever the cursors say. Raises `LinkError`."""
         if len(self._fetches) >= MAX_FETCHES:
             raise LinkError(f"more than {MAX_FETCHES} requests for swarms at once", kind="flood")
-        self._fetches.append(self._replica.swarms(info_hashes, now))
+        self._fetches.append((self._replica.swarms(info_hashes, now), self._replica.vector()))
 
     def next_frame(self, now: float) -> bytes:
         """The next frame to send; b"" if the peer has been sent everything."""
@@ -116,11 +117,12 @@ class Feed:
     def _next_piece(self, now: float) -> bytes:
         """A frame of what was fetched or of the snapshot under way."""
         while self._fetches:
-            piece = next(self._fetches[0], b"")
+            pieces, known = self._fetches[0]
+            piece = next(pieces, b"")
             if piece:
                 return piece
             self._fetches.popleft()
-            return frame(FrameType.SWARMS_END)
+            return frame(FrameType.SWARMS_END, encode_vector(known))
         if self._snapshot is None:
             told = self._begin_snapshot(now)
             if told or self._snapshot is None:

@@ -46,8 +46,8 @@ class Replica(Protocol):
     def lacks_swarms(self) -> int:
         """Grows each time that this node begins to track swarms of which it has missed the changes; 0: it has not."""
 
-    def have_swarms(self, lacked: int) -> None:
-        """A hub has sent all that was missing when `lacks_swarms` was so much."""
+    def have_swarms(self, lacked: int, theirs: Vector) -> None:
+        """A hub has sent all it had when `lacks_swarms` was so much; its vector tells whether that was enough."""
 
     def snapshot(
         self, origin: str, position: Position, now: float, interest: Set[bytes] | None

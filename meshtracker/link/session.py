@@ -188,6 +188,8 @@ class LinkSession:
         self._feed: Feed | None = None
         self._end_sent = self._end_heard = False
         self._peer_vector: Vector = {}
+        self._known_at_start: Vector = {}
+        """What the peer knew when its burst began."""
         self._interest: set[bytes] | None = None
         """Swarms that the peer has narrowed the link to."""
         self._everything = False
@@ -531,7 +533,7 @@ class LinkSession:
     def _receive_vector(self, vector: Vector, everything: bool, now: float) -> None:
         if self.peer is None:
             raise LinkError("protocol error: VECTOR before HELLO")
-        self._peer_vector = vector
+        self._peer_vector = self._known_at_start = vector
         everything = everything or self._everything
         self._feed = Feed(self._replica, self.peer, vector, everything=everything, interest=self._interest)
         self._control.append(wire.encode_burst(self._feed.plans))
@@ -594,7 +596,7 @@ class LinkSession:
             case FrameType.SWARMS_END:
                 if not self._fetches:
                     raise LinkError("protocol error: SWARMS_END without INTEREST FETCH")
-                self._replica.have_swarms(self._fetches.popleft())
+                self._replica.have_swarms(self._fetches.popleft(), wire.decode_vector(payload))
             case _:
                 intake.end_snapshot(*wire.decode_snapshot_end(payload))
 
@@ -623,7 +625,7 @@ class LinkSession:
         if not (self._end_sent and self._end_heard) or self.was_synced:
             return
         self.was_synced = True
-        self._replica.have_swarms(self._lacked)
+        self._replica.have_swarms(self._lacked, self._known_at_start)
         self._owner.note_synced(self)
         if self.state is State.SOFT_SPLIT:
             self._resumes = State.SYNCED

@@ -15,10 +15,11 @@ from meshtracker.link.clock import HybridClock
 from meshtracker.link.log import Logs
 from meshtracker.link.outbox import Outbox
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState
+from meshtracker.node import transfer
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.node.statistics import MeshStatistics, OriginStatistics
 from meshtracker.swarm.access import Access
-from meshtracker.swarm.peers import ROW_BYTES, Row, unpack_rows
+from meshtracker.swarm.peers import Row
 from meshtracker.swarm.registry import Registry
 from meshtracker.wire.link import (
     MAX_INTEREST,
@@ -28,8 +29,6 @@ from meshtracker.wire.link import (
     PeerRecord,
     Position,
     Vector,
-    encode_batch,
-    encode_completed,
     encode_group,
     encode_record,
     frame,
@@ -37,15 +36,6 @@ from meshtracker.wire.link import (
     records,
 )
 
-_SNAPSHOT_BYTES = 16_000
-"""A piece of a snapshot is sent once it has grown to this: some 400 rows, a few milliseconds for whoever applies it."""
-_SNAPSHOT_ROWS = 2000
-"""Rows looked at for one piece: a few milliseconds, then announces have their turn."""
-_GROUP_ROWS = 200
-"""Rows of one family in one group of a snapshot: at most 18 kB in both, so that the piece it tips over still fits its
-frame."""
-_GROUP_BYTES = 24
-"""Info-hash and length of a group."""
 _REMOVED = int(PeerState.REMOVED)
 
 
@@ -97,6 +87,7 @@ class Mesh:
         self._sealed_at = float("-inf")
         self._lacked = self._had = 0
         """See `lacks_swarms`."""
+        self._known_when_lacked: Vector = {}
         self._max_future_ms = int(policy.max_future_seconds * 1000) * (1 if policy.forwards else 2)
         self._applied_batches = self._applied_records = 0
         self._stale_records = self._future_records = self._dropped_records = 0
@@ -195,81 +186,34 @@ class Mesh:
     def lack_swarms(self) -> int:
         """This node tracks swarms of which it has missed changes; returns `lacks_swarms`."""
         self._lacked += 1
+        self._known_when_lacked = self.vector()
         return self._lacked
 
     def lacks_swarms(self) -> int:
         """See `Replica`."""
         return self._lacked if self._lacked > self._had else 0
 
-    def have_swarms(self, lacked: int) -> None:
+    def have_swarms(self, lacked: int, theirs: Vector) -> None:
         """See `Replica`."""
-        self._had = max(self._had, lacked)
+        unknown = Position(-1, -1)
+        missed = (origin for origin in self._known_when_lacked if origin != self.name)
+        if all(theirs.get(origin, unknown) >= self._known_when_lacked[origin] for origin in missed):
+            self._had = max(self._had, lacked)
 
     def snapshot(
         self, origin: str, position: Position, now: float, interest: Set[bytes] | None
     ) -> Iterator[tuple[bytes, int]]:
         """See `Replica`. Rows that change meanwhile come again in a later batch, and win by their stamp."""
-        index = self._registry.origins.index(origin)
-        base = self._oldest(now)
-        groups: list[bytes] = []
-        sent = size = looked = 0
-        for info_hash in list(self._registry.swarms if interest is None else interest):
-            for body, count, rows in self._snapshot_groups(info_hash, index, base):
-                if count:
-                    groups.append(encode_group(info_hash, body))
-                    size += len(body) + _GROUP_BYTES
-                sent += count
-                looked += rows
-                if size >= _SNAPSHOT_BYTES or looked >= _SNAPSHOT_ROWS:
-                    batch = Batch(origin, *position, base, b"".join(groups))
-                    yield encode_batch(FrameType.SNAPSHOT, batch), sent
-                    groups = []
-                    sent = size = looked = 0
-        if groups:
-            yield encode_batch(FrameType.SNAPSHOT, Batch(origin, *position, base, b"".join(groups))), sent
+        head = Batch(origin, *position, self._oldest(now), b"")
+        return transfer.snapshot(self._registry, head, interest)
+
+    def swarms(self, info_hashes: Iterable[bytes], now: float) -> Iterator[bytes]:
+        """See `Replica`."""
+        return transfer.swarms(self._registry, info_hashes, self._oldest(now))
 
     def _oldest(self, now: float) -> int:
         """The stamp of a row that is about to age out: what is sent anew is counted from here."""
         return max(0, self._clock.wall_ms(now) - self._tracker.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
-
-    def _snapshot_groups(self, info_hash: bytes, index: int, base: int) -> Iterator[tuple[bytearray, int, int]]:
-        """``(encoded records of an origin, how many, rows looked at)`` of one swarm; a large swarm makes several."""
-        swarm = self._registry.get(info_hash)
-        if swarm is None:
-            yield bytearray(), 0, 1
-            return
-        total = swarm.completed.get(index, 0) if swarm.completed else 0
-        body = bytearray(encode_completed(total) if total else b"")
-        count, looked = int(bool(total)), 1
-        for pack in swarm.packs():
-            size = pack.address_bytes
-            for rows, addresses in pack.copies(_GROUP_ROWS):
-                for at, (identity, stamp, origin, state) in enumerate(unpack_rows(rows)):
-                    if origin == index and stamp >= base:
-                        address = b"" if state == _REMOVED else addresses[at * size : at * size + size]
-                        body += encode_record(PeerRecord(identity, stamp, state, size, address), base)
-                        count += 1
-                looked += len(rows) // ROW_BYTES
-                if looked >= _GROUP_ROWS:
-                    yield body, count, looked
-                    body, count, looked = bytearray(), 0, 0
-        yield body, count, looked
-
-    def swarms(self, info_hashes: Iterable[bytes], now: float) -> Iterator[bytes]:
-        """See `Replica`."""
-        for info_hash in info_hashes:
-            swarm = self._registry.get(info_hash)
-            if swarm is None:
-                continue
-            indexes = {origin for pack in swarm.packs() for origin in pack.origins()}
-            indexes.update(swarm.completed or ())
-            base = self._oldest(now)
-            for index in sorted(indexes):
-                for body, count, _ in self._snapshot_groups(info_hash, index, base):
-                    if count:
-                        # Of no incarnation and at no position: it says nothing of any stream.
-                        batch = Batch(self._registry.origins.names[index], 0, 0, base, encode_group(info_hash, body))
-                        yield encode_batch(FrameType.SWARMS, batch)
 
     # ------------------------------------------------------------ what sessions bring
 

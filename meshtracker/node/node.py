@@ -35,7 +35,7 @@ from meshtracker.swarm.peers import PeerPack, Row
 from meshtracker.swarm.registry import Registry
 from meshtracker.swarm.selection import choose
 from meshtracker.swarm.swarm import Swarm
-from meshtracker.wire.link import PeerRecord
+from meshtracker.wire.link import MAX_INTEREST, PeerRecord
 
 _OWN = 0
 _KEYLESS = 1 << 31
@@ -259,8 +259,9 @@ class Node:
         dropped = before.info_hashes - access.info_hashes if access.mode == "allow" else frozenset[bytes]()
         lacked = 0 if added == frozenset() else self.mesh.lack_swarms()
         for session in self.links.to_hubs():
-            if added is None or narrowed != (self.mesh.interest() is not None):
-                session.reset("the access list is of another kind now", now)
+            is_other = narrowed != (self.mesh.interest() is not None)
+            if added is None or len(added) > MAX_INTEREST or is_other:
+                session.reset("the access list is another one now", now)
             else:
                 session.track(added, dropped, lacked)
         self.mesh.on_new_batch()

@@ -8,6 +8,7 @@ from meshtracker.model import STAMP_COUNTER_BITS
 from meshtracker.node.node import Node
 from meshtracker.storage.snapshot_format import Snapshot
 from meshtracker.swarm.swarm import Swarm
+from meshtracker.wire.link import Position
 
 MAX_FUTURE_SECONDS = 60.0
 """Rows stamped further ahead are dropped: the clock is wrong, or was, and they could not be overwritten for long."""
@@ -60,16 +61,17 @@ class _Restoration:
     def _resume(self) -> None:
         """Take over how far the streams are known: of the swarms that this node tracked then."""
         mesh, vector = self._node.mesh, self._snapshot.vector
-        if self._snapshot.tracks != mesh.tracks():
-            if mesh.forwards:
-                # Whoever links is to send all it has, and that is what a node does that is not known at all.
-                vector = {origin: position for origin, position in vector.items() if origin == mesh.name}
-            else:
-                mesh.lack_swarms()
+        others_tracked = self._snapshot.tracks != mesh.tracks()
+        if others_tracked and mesh.forwards:
+            # Whoever links is to send all it has, and that is what a node does that is not known at all.
+            vector = {origin: position for origin, position in vector.items() if origin == mesh.name}
         if self._future:
-            # What the dropped rows had replaced is missing too, of whatever stream it was.
-            vector = {}
+            # What the dropped rows had replaced is missing too, of whatever stream it was. To be sent everything anew,
+            # know nothing of a stream, but know it: its rows may be all that is left of an earlier life of its origin.
+            vector = {origin: Position(0, 0) for origin in vector}
         mesh.resume(vector)
+        if others_tracked and not mesh.forwards:
+            mesh.lack_swarms()
 
     def _drop_unusable(self, swarm: Swarm) -> None:
         oldest, newest = self._oldest, self._newest

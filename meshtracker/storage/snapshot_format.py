@@ -71,9 +71,9 @@ def encode(node: Node) -> Iterator[bytes]:
 
 
 def _encode_body(node: Node) -> Iterator[bytes]:
-    vector: dict[str, bencode.Encodable] = {origin: list(position) for origin, position in node.mesh.vector().items()}
+    vector = {origin: list(position) for origin, position in node.mesh.vector().items()}
     buffer = bytearray(_FIRST_LINE)
-    header: bencode.Encodable = {
+    header: dict[str, bencode.Encodable] = {
         "name": node.name,
         "incarnation": node.incarnation,
         "vector": vector,

@@ -91,12 +91,13 @@ class Registry:
     def write(self, swarm: Swarm, pack: PeerPack, position: int, row: Row, address: bytes) -> int:
         """Put a row; returns its position, or -1 if it is new and a bound forbids it."""
         if position < 0:
-            if self._has_no_room(swarm) and pack.live < len(pack):
-                # Clients that come and go must not lock out those that stay.
-                self.drop(swarm, pack, len(pack) - 1)
             if self._has_no_room(swarm):
-                self.refused_full += 1
-                return -1
+                if pack.live < len(pack):
+                    # Clients that come and go must not lock out those that stay.
+                    self.drop(swarm, pack, len(pack) - 1)
+                if self._has_no_room(swarm):
+                    self.refused_full += 1
+                    return -1
         else:
             self._count(pack.fields(position)[1], -1)
             if position >= pack.live:

@@ -20,12 +20,13 @@
                                     and what I know                                               applied 8 | vector
     14    INTEREST        leaf      swarms that it tracks; before VECTOR or later                 see `Interest`
     15    SWARMS          hub       what it knows of swarms just asked for, laid out as a batch   (binary, below)
-    16    SWARMS_END      hub       all of one INTEREST FETCH was sent                            (empty)
+    16    SWARMS_END      hub       all of one INTEREST FETCH was sent; what the sender knew then  vector
 
 Types 8 to 12, 15 and 16 are data: both ends count them, and HEARTBEAT tells whether they arrive.
 
     vector     { name length 1 | name | incarnation 8 | sequence 8 } ...
-    batch      name length 1 | origin name | incarnation 8 | sequence 8 | base stamp 8 | group ...
+    batch      name length 1 | origin name | incarnation 8 | sequence 8 | base stamp 8 | deflated 1 | group ...
+               deflated: 0, or 1 if the groups are compressed (RFC 1951)
     group      info-hash 20 | body length varint | record ...
     record     head 1 | milliseconds after base varint | counter varint | peer id 20 | key 4 | address 6 or 18
                head: bits 0-1 peer state, bit 2 IPv6; a removed peer (state 3) has no address
@@ -38,6 +39,7 @@ from __future__ import annotations
 
 import enum
 import struct
+import zlib
 from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -63,10 +65,12 @@ MAX_INTEREST = 50_000
 MAX_REASON_BYTES = 500
 """Longest text of a CLOSE that is shown to the operator."""
 
+_MIN_DEFLATED_BYTES = 200
+"""Some five records: less is hardly made smaller."""
 _TLS_HANDSHAKE = b"\x16\x03"
 """A record's content type and major version (RFC 8446, 5.1)."""
 _STREAM = struct.Struct("!QQ")
-_BATCH = struct.Struct("!QQQ")
+_BATCH = struct.Struct("!QQQB")
 _HEARTBEAT = struct.Struct("!QQQ")
 _COUNTER_MASK = (1 << STAMP_COUNTER_BITS) - 1
 _REMOVED = int(PeerState.REMOVED)
@@ -495,19 +499,41 @@ def encode_group(info_hash: bytes, body: bytes | bytearray) -> bytes:
 
 
 def encode_batch(kind: FrameType, batch: Batch) -> bytes:
-    """A BATCH or SNAPSHOT frame."""
+    """A BATCH, SNAPSHOT or SWARMS frame; a BATCH is compressed, for it is sent as it is to every node of the mesh."""
     name = batch.origin.encode()
-    head = bytes((len(name),)) + name + _BATCH.pack(batch.incarnation, batch.sequence, batch.base)
-    return frame(kind, head + batch.body)
+    body = batch.body
+    deflated = False
+    if kind is FrameType.BATCH and len(body) >= _MIN_DEFLATED_BYTES:
+        compressor = zlib.compressobj(level=1, wbits=-zlib.MAX_WBITS)
+        smaller = compressor.compress(body) + compressor.flush()
+        deflated = len(smaller) < len(body)
+        body = smaller if deflated else body
+    head = bytes((len(name),)) + name + _BATCH.pack(batch.incarnation, batch.sequence, batch.base, deflated)
+    return frame(kind, head + body)
 
 
 def decode_batch(payload: bytes) -> Batch:
-    """The head of a batch; ``body`` is not looked at yet. Raises `WireError`."""
+    """The head of a batch, and ``body`` uncompressed; its groups are not looked at yet. Raises `WireError`."""
     origin, at = _read_name(payload, 0)
     if at + _BATCH.size > len(payload):
         raise WireError("a batch is cut short")
-    incarnation, sequence, base = _BATCH.unpack_from(payload, at)
-    return Batch(origin, *_position([incarnation, sequence]), base, payload[at + _BATCH.size :])
+    incarnation, sequence, base, deflated = _BATCH.unpack_from(payload, at)
+    if deflated > 1:
+        raise WireError("a batch is not laid out as it should be")
+    body = payload[at + _BATCH.size :]
+    return Batch(origin, *_position([incarnation, sequence]), base, _inflate(body) if deflated else body)
+
+
+def _inflate(body: bytes) -> bytes:
+    """However small a frame is, it never unfolds to more than a frame may be."""
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(body, MAX_PAYLOAD_BYTES)
+    except zlib.error as error:
+        raise WireError(f"a batch cannot be uncompressed: {error}") from error
+    if not inflater.eof or inflater.unused_data:
+        raise WireError("a compressed batch is cut short, too large or followed by something")
+    return inflated
 
 
 def groups(batch: Batch) -> Iterator[tuple[bytes, bytes]]:
@@ -547,7 +573,11 @@ def records(body: bytes, base: int) -> Iterator[PeerRecord | int]:
         if head > _IPV6 + _REMOVED:
             raise WireError(f"a record of unknown kind {head:#x}")
         after_ms, at = decode_varint(body, at + 1)
-        counter, at = decode_varint(body, at)
+        if at < size and body[at] < 128:
+            counter = body[at]
+            at += 1
+        else:
+            counter, at = decode_varint(body, at)
         state = head & _REMOVED
         address_bytes = 18 if head & _IPV6 else 6
         middle = at + _IDENTITY_BYTES
@@ -561,6 +591,8 @@ def records(body: bytes, base: int) -> Iterator[PeerRecord | int]:
 
 def encode_varint(value: int) -> bytes:
     """LEB128, seven bits a byte, low bits first."""
+    if value < 128:
+        return _SMALL[value]
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -572,10 +604,14 @@ def encode_varint(value: int) -> bytes:
 def decode_varint(data: bytes, at: int) -> tuple[int, int]:
     """``(value, where it ends)``; at most nine bytes, 63 bits. Raises `WireError`."""
     value = shift = 0
-    for position in range(at, min(at + 9, len(data))):
-        byte = data[position]
-        value |= (byte & 127) << shift
+    for byte in data[at : at + 9]:
+        at += 1
         if byte < 128:
-            return value, position + 1
+            return value | byte << shift, at
+        value |= (byte & 127) << shift
         shift += 7
     raise WireError("a number is cut short or too large")
+
+
+_SMALL = [bytes((value,)) for value in range(128)]
+"""Numbers of one byte, which nearly all are."""

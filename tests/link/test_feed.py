@@ -24,7 +24,7 @@ from tests.mouth_to_mouth import NOW, announce, frames, node, settle, synced
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot of a few rows has several pieces."""
-    monkeypatch.setattr("meshtracker.node.mesh._SNAPSHOT_BYTES", 100)
+    monkeypatch.setattr("meshtracker.node.transfer.PIECE_BYTES", 100)
 
 
 def hub_with(*names: str, batches: int = 3, max_log_bytes: int = 1 << 20) -> Node:
@@ -375,5 +375,5 @@ def test_batches_pass_between_what_was_fetched() -> None:
     for client in range(200, 210):
         shift(hub, client)
     kinds = [kind for kind, _, _ in said(feed)]
-    assert kinds[:4] == ["BATCH", "SWARMS", "BATCH", "SWARMS"]
+    assert kinds[:4] == ["BATCH", "SWARMS", "BATCH", "SWARMS_END"]
     assert kinds.count("BATCH") == 10

@@ -303,7 +303,7 @@ def test_another_kind_of_list_makes_the_link_anew(before: Access, after: Access)
     settle(link)
     assert link.states == CLOSED
     assert link.leaf.was_reset
-    assert link.hub.reason == "the access list is of another kind now"
+    assert link.hub.reason == "the access list is another one now"
     link.cut()
     link = synced(leaf, hub)
     assert tracked(leaf, after) == tracked(hub, after)

@@ -47,7 +47,7 @@ class Place:
         """A client of this node speaks."""
         request = AnnounceRequest(
             info_hash=b"T" * 20,
-            peer_id=b"-XX0001-%012d" % port,
+            peer_id=b"-XX0001-" + random.Random(port).randbytes(12),
             key=port,
             address=b"\x7f\0\0\1",
             port=port,

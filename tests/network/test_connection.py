@@ -99,7 +99,7 @@ async def test_nothing_is_read_on_while_frames_wait_for_their_turn() -> None:
             before = session.statistics(trio.current_time()).received_bytes
             async with turn:
                 # Another link's, and it takes long.
-                for client in range(6_000):
+                for client in range(12_000):
                     leaf.announce(client + 1)
                 leaf.node.mesh.flush(trio.current_time())
                 # The system takes only some of it.
@@ -108,7 +108,7 @@ async def test_nothing_is_read_on_while_frames_wait_for_their_turn() -> None:
                 read = session.statistics(trio.current_time()).received_bytes - before
                 assert 0 < read <= 65_536
                 assert hub.node.registry.peers == 0
-            await until(lambda: hub.node.registry.peers == 6_000)
+            await until(lambda: hub.node.registry.peers == 12_000)
             assert session.statistics(trio.current_time()).received_bytes - before > 2 * 65_536
             nursery.cancel_scope.cancel()
 

@@ -31,12 +31,15 @@ def forge(what: str, writer: End, reader: End, world: World) -> bytes:
     assert mine is not None
     base = int(world.wall_seconds * 1000) << STAMP_COUNTER_BITS
 
+    # What a reader does not track it drops unread.
+    info_hash = (reader.host.torrents or (0,))[0].to_bytes(20, "big")
+
     def batch(
         *, origin: str = name, incarnation: int = mine.incarnation, sequence: int = mine.sequence + 1, ahead_ms: int = 0
     ) -> bytes:
         stamp = base + (ahead_ms << STAMP_COUNTER_BITS)
         record = PeerRecord(b"forged".ljust(24, b"!"), stamp, int(PeerState.SEEDER), 6, b"\x7f\0\0\1\0\1")
-        body = encode_group(bytes(20), encode_record(record, base))
+        body = encode_group(info_hash, encode_record(record, base))
         return encode_batch(FrameType.BATCH, Batch(origin, incarnation, sequence, base, body))
 
     match what:

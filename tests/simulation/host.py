@@ -121,6 +121,8 @@ class Host:
         self.node = node
         if self.saved is not None:
             restore(node, decode(self.saved), now)
+            # What it no longer tracks it has not taken over.
+            world.forget()
         self._dialers = []
         self._flush_at = float("inf")
         self._sealed = (0, float("-inf"))

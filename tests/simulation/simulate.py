@@ -73,7 +73,6 @@ def _run(world: World) -> list[str]:
     until = calm + _FIRST_LOOK_SECONDS
     while True:
         timeline.run(until)
-        world.check_bounds()
         problems = amiss(world)
         world.record.healed_seconds = timeline.now - calm
         if not problems or until >= calm + HEAL_SECONDS:

@@ -70,7 +70,6 @@ def _run(seed: int, *, announces: bool) -> Steady:
     full = looks = 0
     while world.timeline.now < START + HOUR_SECONDS:
         world.timeline.run(world.timeline.now + _LOOK_SECONDS)
-        world.check_bounds()
         for edge in world.edges.values():
             connections = edge.connections
             if [end.is_gone for connection in connections for end in connection.ends] != [False, False]:

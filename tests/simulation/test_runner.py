@@ -23,7 +23,7 @@ def test_a_failure_is_cut_down_and_says_how_to_run_it_again(monkeypatch: pytest.
 
 
 def test_totals_of_two_processes_are_those_of_one() -> None:
-    one, two = run(range(12), jobs=1), run(range(12), jobs=2)
+    one, two = run(range(6), jobs=1), run(range(6), jobs=2)
     assert one.text() == two.text()
-    assert one.seeds == 12
+    assert one.seeds == 6
     assert len(one.text(markdown=True).splitlines()) == len(one.text().splitlines()) + 1

@@ -39,6 +39,7 @@ RIGHT = Credential(PASSWORD, iterations=MIN_ITERATIONS)
 WRONG = Credential("another " + PASSWORD, iterations=MIN_ITERATIONS)
 _FOREVER = float("inf")
 _SLACK_SECONDS = 0.2
+_BOUNDS_SECONDS = 2.0
 _TRACE = struct.Struct("!dI")
 
 
@@ -114,6 +115,7 @@ class World:
             self.edges[str(edge)] = edge
         for host in self.hosts.values():
             host.start()
+        self.check_bounds()
 
     def _way(self) -> Way:
         dice = self.dice
@@ -224,7 +226,8 @@ class World:
     # ------------------------------------------------------------ bounds
 
     def check_bounds(self) -> None:
-        """Is every buffer within what it may hold?"""
+        """Is every buffer within what it may hold? Now, and again after a while."""
+        self.timeline.at(self.timeline.now + _BOUNDS_SECONDS, None, self.check_bounds)
         for host in self.hosts.values():
             if host.node is None:
                 continue
@@ -238,6 +241,9 @@ class World:
                 queued = sum(map(len, end.session._control))
                 if queued > 2 * MAX_PAYLOAD_BYTES:
                     self.violated(f"{host.name} holds {queued} bytes of control frames")
+                unapplied = sum(len(payload) for _, payload in end.session._inbox)
+                if unapplied > 2 * MAX_PAYLOAD_BYTES:
+                    self.violated(f"{host.name} holds {unapplied} bytes that are not applied")
 
     def start_anew_where_clocks_were_wrong(self) -> None:
         """A node that was started while its clock was behind is refused until its operator starts it again."""
