@@ -9,7 +9,9 @@ from typing import Any
 
 from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
-from meshtracker.link.session import LinkPolicy, LinkSession, State
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.session import LinkSession
+from meshtracker.link.state import State
 from meshtracker.model import AnnounceAnswer, AnnounceRequest
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node

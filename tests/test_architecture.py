@@ -41,6 +41,9 @@ UNTWINNED = {
     "__main__": "one line: runs cli",
     "model": "data without behaviour",
     "errors": "data without behaviour",
+    "link/policy": "data without behaviour",
+    "link/state": "a table: tests/link/test_session.py walks it",
+    "link/statistics": "data without behaviour",
     "link/replica": "a protocol: node/mesh implements it, link/session is tested with it",
 }
 """Modules without a test of their own, with the reason."""

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from meshtracker.admin.status import Status
-from meshtracker.link.session import SessionStatistics
+from meshtracker.link.statistics import SessionStatistics
 from meshtracker.node.neighbours import NeighbourStatistics
 
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -29,7 +29,7 @@ from meshtracker.frontends.udp import UdpFrontend
 from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.greeting import ClockPolicy
-from meshtracker.link.session import LinkPolicy
+from meshtracker.link.policy import LinkPolicy
 from meshtracker.network import http, listener, tls, udp
 from meshtracker.network.dialer import Dialer, DialPolicy
 from meshtracker.network.door import ListenPolicy

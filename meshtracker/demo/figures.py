@@ -11,7 +11,7 @@ import trio
 from meshtracker.demo.clients import Crowd
 from meshtracker.demo.mesh import DemoMesh
 from meshtracker.demo.probe import Delays, Probe
-from meshtracker.link.session import SessionStatistics
+from meshtracker.link.statistics import SessionStatistics
 from meshtracker.node.node import Node
 from meshtracker.swarm.registry import Registry
 

@@ -1,6 +1,6 @@
 """One end of a link as a state machine without I/O: bytes and ``now`` in, bytes and notices out.
 
-Life of a link; what may arrive in which state is the table `_LEGAL`:
+Life of a link; what may arrive in which state is the table `state.LEGAL`:
 
     connecting ─► securing ─► authenticating ─► comparing ─► bursting ─► synced ─► closed
                                                                  ╰──► soft-split ◄──╯
@@ -12,117 +12,28 @@ is read from the logs when the socket can take it, so a slow peer costs a cursor
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any, Literal, Protocol, TypeAlias
-
-import attrs
+from typing import Any, Literal, Protocol
 
 from meshtracker.errors import LinkError, LinkFault, WireError
 from meshtracker.link import greeting, split
 from meshtracker.link.authentication import FAILED, Credential, Prover, Verifier
 from meshtracker.link.feed import Feed
-from meshtracker.link.greeting import ClockPolicy
 from meshtracker.link.intake import Intake
+from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.replica import Replica
 from meshtracker.link.split import Progress, Verdict
+from meshtracker.link.state import HANDSHAKE_STATES, LEGAL, State
+from meshtracker.link.statistics import Level, Notice, SessionStatistics
 from meshtracker.wire import link as wire
 from meshtracker.wire.link import DATA_FRAMES, FrameDecoder, FrameType, Hello, Interest, Position, Vector
-
-
-class State(enum.Enum):
-    """Where a link is; only ``SYNCED`` means that peers flow both ways."""
-
-    CONNECTING = "connecting"
-    SECURING = "securing"
-    AUTHENTICATING = "authenticating"
-    COMPARING = "comparing"
-    BURSTING = "bursting"
-    SYNCED = "synced"
-    SOFT_SPLIT = "soft-split"
-    """Up, but no data flows (see `split`); what comes is taken as before."""
-    CLOSED = "closed"
-
-
-_F = FrameType
-_LEGAL: dict[State, frozenset[FrameType]] = {
-    State.CONNECTING: frozenset(),
-    State.SECURING: frozenset(),
-    State.AUTHENTICATING: frozenset({_F.AUTH_FIRST, _F.AUTH_CHALLENGE, _F.AUTH_PROOF, _F.AUTH_FINAL, _F.CLOSE}),
-    State.COMPARING: frozenset({_F.HELLO, _F.INTEREST, _F.VECTOR, _F.CLOSE}),
-    State.BURSTING: DATA_FRAMES | {_F.INTEREST, _F.HEARTBEAT, _F.CLOSE},
-    State.SYNCED: (DATA_FRAMES - {_F.END_OF_BURST}) | {_F.INTEREST, _F.HEARTBEAT, _F.CLOSE},
-    State.SOFT_SPLIT: DATA_FRAMES | {_F.INTEREST, _F.HEARTBEAT, _F.CLOSE},
-    State.CLOSED: frozenset(),
-}
-
-HANDSHAKE_STATES = frozenset({State.CONNECTING, State.SECURING, State.AUTHENTICATING, State.COMPARING})
-"""Before any data flows."""
 
 MAX_TOLD_BURSTS = 1000
 """Streams whose resync one session tells the operator of: a peer may announce streams without end."""
 
-Level: TypeAlias = Literal["debug", "info", "warning", "error"]
-
 LATE_SECONDS = 1.0
 """A look at the clock that comes later than this was held up by this node itself: see `Progress.forgive`."""
-
-
-@attrs.frozen(kw_only=True)
-class LinkPolicy:
-    """Times and limits of a link."""
-
-    heartbeat_seconds: float = 5.0
-    handshake_timeout_seconds: float = 10.0
-    soft_split_after_seconds: float = 15.0
-    auto_reset: bool = True
-    """Close a link in a soft-split, so that it is made anew; otherwise raise an alarm until it has recovered."""
-    clocks: ClockPolicy = attrs.field(factory=ClockPolicy)
-
-
-@attrs.frozen
-class Notice:
-    """Something the operator should read, as one line of the log."""
-
-    level: Level
-    text: str
-
-
-@attrs.frozen(kw_only=True)
-class SessionStatistics:
-    """One link as status and metrics show it."""
-
-    peer: str
-    """Name of the other node; empty before it said so."""
-    peer_address: str
-    dialed: bool
-    """Did this node open the connection?"""
-    state: str
-    since_seconds: float
-    """How long it has been in that state."""
-    resync: str
-    """How the last burst from the peer brought each origin up: "leaf-a: partial after 12; leaf-b: full (new node)"."""
-    sent_resync: str
-    """The same for what this node sent."""
-    warnings: tuple[str, ...]
-    received_bytes: int
-    sent_bytes: int
-    received_batches: int
-    sent_batches: int
-    received_records: int
-    peer_lag_batches: int
-    """Batches that this node has and the peer's last heartbeat did not know."""
-    unconfirmed_frames: int
-    """Data frames sent over this connection that the peer's last heartbeat did not confirm."""
-    skipped_bytes: int
-    """Not sent because the peer does not track those swarms."""
-    heard_seconds_ago: float
-    soft_splits: int
-    verdict: str
-    """The last soft-split of this connection, with its figures; empty if there was none."""
-    reason: str
-    """Why it was closed."""
 
 
 class Owner(Protocol):
@@ -441,7 +352,7 @@ class LinkSession:
     # ------------------------------------------------------------ frames
 
     def _receive_frame(self, kind: FrameType, payload: bytes, now: float) -> None:
-        if kind not in _LEGAL[self.state]:
+        if kind not in LEGAL[self.state]:
             raise LinkError(f"protocol error: {kind.name} is not allowed while {self.state.value}")
         match kind:
             case FrameType.AUTH_FIRST | FrameType.AUTH_CHALLENGE | FrameType.AUTH_PROOF | FrameType.AUTH_FINAL:

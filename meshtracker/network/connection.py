@@ -12,7 +12,8 @@ import structlog
 import trio
 
 from meshtracker.link.authentication import channel_binding
-from meshtracker.link.session import LinkSession, State
+from meshtracker.link.session import LinkSession
+from meshtracker.link.state import State
 
 log = structlog.get_logger()
 

@@ -8,7 +8,8 @@ import trio
 
 from meshtracker.link.authentication import Credential
 from meshtracker.link.credentials import CredentialList
-from meshtracker.link.session import LinkPolicy, LinkSession
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.session import LinkSession
 from meshtracker.network.connection import LinkConnection
 from meshtracker.node.node import Node
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import structlog
 import trio
 
-from meshtracker.link.session import HANDSHAKE_STATES, LinkSession
+from meshtracker.link.session import LinkSession
+from meshtracker.link.state import HANDSHAKE_STATES
 from meshtracker.network.addresses import endpoint_text, listening_socket
 from meshtracker.network.connection import LinkConnection, plain_error
 from meshtracker.network.door import Door, ListenerStatistics, ListenPolicy

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from meshtracker.errors import LinkError
-from meshtracker.link.session import LinkSession, SessionStatistics, State
+from meshtracker.link.session import LinkSession
 from meshtracker.link.split import Verdict
+from meshtracker.link.state import State
+from meshtracker.link.statistics import SessionStatistics
 from meshtracker.node.commands import (
     Command,
     CommandError,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from meshtracker.link.log import LogStatistics
-from meshtracker.link.session import SessionStatistics
+from meshtracker.link.statistics import SessionStatistics
 from meshtracker.node.commands import AuditEntry
 from meshtracker.node.neighbours import NeighbourStatistics
 from meshtracker.swarm.registry import RegistryStatistics

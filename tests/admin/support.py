@@ -15,7 +15,7 @@ from meshtracker.admin.scopes import IS_UNIX
 from meshtracker.admin.status import Status
 from meshtracker.admin.tokens import Tokens
 from meshtracker.link.clock import HybridClock
-from meshtracker.link.session import SessionStatistics
+from meshtracker.link.statistics import SessionStatistics
 from meshtracker.model import AnnounceRequest
 from meshtracker.node.commands import AuditEntry, Command, CommandError, ResetLinks, UnknownLinkError
 from meshtracker.node.neighbours import NeighbourStatistics

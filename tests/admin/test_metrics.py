@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from meshtracker.admin.metrics import _NODE_METRICS, render_metrics
 from meshtracker.admin.status import Status
-from meshtracker.link.session import SessionStatistics
+from meshtracker.link.statistics import SessionStatistics
 from tests.admin.support import ENDED, LINK, make_status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

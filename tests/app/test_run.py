@@ -17,7 +17,7 @@ from meshtracker.app.run import SNAPSHOT_FILE, prepare
 from meshtracker.cli import main
 from meshtracker.client.udp import UdpTracker
 from meshtracker.errors import StartError
-from meshtracker.link.session import SessionStatistics
+from meshtracker.link.statistics import SessionStatistics
 from meshtracker.model import AnnounceAnswer, AnnounceRequest, Event
 from meshtracker.settings import Settings, load
 

@@ -18,7 +18,7 @@ from meshtracker.errors import StartError
 from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.credentials import MIN_ITERATIONS, CredentialList
-from meshtracker.link.session import LinkPolicy
+from meshtracker.link.policy import LinkPolicy
 from meshtracker.model import AnnounceRequest
 from meshtracker.network.link import LinkService
 from meshtracker.node.node import Node

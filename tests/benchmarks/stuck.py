@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from meshtracker.link.authentication import Credential, channel_binding
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.network.tls import client_context
 from meshtracker.wire.link import (
     DATA_FRAMES,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from meshtracker.admin.status import to_json
 from meshtracker.cli.tables import SHOWN_COMMANDS, duration, print_links, print_status, size
-from meshtracker.link.session import SessionStatistics
+from meshtracker.link.statistics import SessionStatistics
 from meshtracker.node.commands import AuditEntry, Disabled
 from meshtracker.node.neighbours import NeighbourStatistics
 from tests.admin.support import AUDIT, ENDED, LINK, NEIGHBOUR, make_status

@@ -14,7 +14,8 @@ import attrs
 
 from meshtracker.errors import ClientError
 from meshtracker.link.greeting import ClockPolicy
-from meshtracker.link.session import LinkPolicy, State
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.state import State
 from meshtracker.model import Event
 from meshtracker.node.commands import CommandError, ResetLinks
 from meshtracker.node.node import Node

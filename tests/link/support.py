@@ -7,7 +7,9 @@ import re
 from typing import Any
 
 from meshtracker.link.authentication import Credential
-from meshtracker.link.session import LinkPolicy, LinkSession, State
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.session import LinkSession
+from meshtracker.link.state import State
 from meshtracker.model import PeerState
 from meshtracker.node.node import Node
 from meshtracker.wire.link import (

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.wire.link import (
     HEADER,
     Batch,

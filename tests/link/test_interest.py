@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.model import Event
 from meshtracker.node.node import Node
 from meshtracker.swarm.access import Access

@@ -8,7 +8,8 @@ import pytest
 from meshtracker.errors import LinkFault
 from meshtracker.link.feed import MAX_FETCHES
 from meshtracker.link.intake import Intake
-from meshtracker.link.session import MAX_TOLD_BURSTS, State
+from meshtracker.link.session import MAX_TOLD_BURSTS
+from meshtracker.link.state import State
 from meshtracker.swarm.access import Access
 from meshtracker.wire.link import (
     MAX_INTEREST,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from meshtracker.link.authentication import FAILED
-from meshtracker.link.session import _LEGAL, LinkPolicy, State
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.state import LEGAL, State
 from meshtracker.model import Event, PeerState
 from meshtracker.wire import link as wire
 from meshtracker.wire.link import HEADER, FrameType, control, frame
@@ -127,7 +128,7 @@ def test_a_session_cut_at_any_byte_harms_nobody() -> None:
 @pytest.mark.parametrize("dials", [True, False])
 @pytest.mark.parametrize(
     ("state", "kind"),
-    [(state, kind) for state in FRAME_STATES for kind in FrameType if kind not in _LEGAL[state]],
+    [(state, kind) for state in FRAME_STATES for kind in FrameType if kind not in LEGAL[state]],
     ids=lambda value: value.name,
 )
 def test_a_frame_that_is_not_in_the_table_ends_the_link(state: State, kind: FrameType, dials: bool) -> None:
@@ -138,7 +139,7 @@ def test_a_frame_that_is_not_in_the_table_ends_the_link(state: State, kind: Fram
 @pytest.mark.parametrize("dials", [True, False])
 @pytest.mark.parametrize(
     ("state", "kind"),
-    [(state, kind) for state in FRAME_STATES for kind in FrameType if kind in _LEGAL[state]],
+    [(state, kind) for state in FRAME_STATES for kind in FrameType if kind in LEGAL[state]],
     ids=lambda value: value.name,
 )
 def test_legal_frames_with_rubbish_end_the_link_and_raise_nothing(state: State, kind: FrameType, dials: bool) -> None:

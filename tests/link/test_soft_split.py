@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from meshtracker.link.session import LinkPolicy, LinkSession, State
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.session import LinkSession
+from meshtracker.link.state import State
 from meshtracker.node.node import Node
 from meshtracker.wire.link import HEADER, FrameType, control, frame
 from tests.link.support import ALARMING, SYNCED, batch_of, heartbeat_of, pair, refused

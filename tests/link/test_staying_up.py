@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.wire.link import FrameType, Position, decode_heartbeat, frame
 from tests.link.support import SYNCED, heartbeat_of, pair
 from tests.mouth_to_mouth import NOW, announce, frames, live, node, rows, settle, synced

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from meshtracker.link.authentication import FAILED, Credential
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.wire import link as wire
 from meshtracker.wire.link import HEADER, MAGIC, MAX_HANDSHAKE_BYTES, FrameType, control, encode_hello, encode_knowledge
 from tests.link.support import CLOSED, SYNCED, at_state, pair, reasons, refused

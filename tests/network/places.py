@@ -15,7 +15,8 @@ import trio
 from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.credentials import CredentialList
-from meshtracker.link.session import LinkPolicy, SessionStatistics
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.statistics import SessionStatistics
 from meshtracker.model import AnnounceRequest, Event
 from meshtracker.network import listener, tls
 from meshtracker.network.dialer import Dialer, DialPolicy

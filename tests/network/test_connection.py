@@ -12,7 +12,9 @@ import trio.lowlevel
 from structlog.testing import capture_logs
 
 from meshtracker.link.authentication import Credential
-from meshtracker.link.session import LinkPolicy, LinkSession, State
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.session import LinkSession
+from meshtracker.link.state import State
 from meshtracker.model import Event
 from meshtracker.network import tls
 from meshtracker.network.connection import LinkConnection, plain_error

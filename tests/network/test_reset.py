@@ -10,7 +10,8 @@ import trio
 from structlog.testing import capture_logs
 
 from meshtracker.link.authentication import Credential
-from meshtracker.link.session import LinkPolicy, LinkSession
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.session import LinkSession
 from meshtracker.network import tls
 from meshtracker.network.connection import LinkConnection
 from meshtracker.node.commands import CommandError, ResetLinks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.node.commands import CommandError, DisableLinks, EnableLinks, ResetLinks, UnknownLinkError
 from meshtracker.node.node import KEPT_COMMANDS, Node
 from tests.mouth_to_mouth import NOW, WALL_OFFSET_SECONDS, Link, announce, node, rows, session, settle, synced

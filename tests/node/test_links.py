@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from meshtracker.errors import LinkError
-from meshtracker.link.session import LinkPolicy, State
+from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.split import Verdict
+from meshtracker.link.state import State
 from meshtracker.node.links import KEPT_FAILURES, NEWS_SECONDS
 from tests.mouth_to_mouth import NOW, Link, node, session, settle, synced
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.model import PeerState
 from tests.simulation.host import Host
 from tests.simulation.ledger import Change, Key, change_of, is_same, unix_seconds

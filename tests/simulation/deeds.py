@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.model import AnnounceRequest
 from meshtracker.model import Event as AnnounceEvent
 from meshtracker.node.commands import Command, CommandError, DisableLinks, EnableLinks, ResetLinks

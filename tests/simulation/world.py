@@ -14,7 +14,8 @@ import scramp.core
 
 from meshtracker.link.authentication import Credential
 from meshtracker.link.credentials import MIN_ITERATIONS
-from meshtracker.link.session import LinkPolicy, State
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.state import State
 from meshtracker.node.commands import ResetLinks
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.wire.link import HEADER, MAX_PAYLOAD_BYTES

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
-from meshtracker.link.session import LinkPolicy, LinkSession
+from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.session import LinkSession
 from meshtracker.model import AnnounceRequest, Event
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshtracker.link.session import State
+from meshtracker.link.state import State
 from meshtracker.model import STAMP_COUNTER_BITS
 from meshtracker.node.node import Node
 from meshtracker.storage.restore import MAX_FUTURE_SECONDS, Restored, restore
