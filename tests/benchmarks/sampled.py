@@ -22,8 +22,7 @@ _SAMPLE_SECONDS = 0.004
 _PARTS = (
     ("TLS", "ssl.py", ""),
     ("TLS", "trio/_ssl.py", ""),
-    ("make a snapshot", "meshtracker/node/mesh.py", "snapshot"),
-    ("make a snapshot", "meshtracker/node/snapshots.py", ""),
+    ("make a snapshot", "meshtracker/node/transfer.py", ""),
     ("merge rows", "meshtracker/node/mesh.py", "_merge"),
     ("merge rows", "meshtracker/swarm/registry.py", "merge"),
     ("decode", "meshtracker/wire/link.py", "records"),
