@@ -166,7 +166,8 @@ class World:
             self.violated(f"false alarm on {connection.edge} at {end.host.name}: {verdict}")
         for injection in self.injections:
             waits = injection.effect_at < _FOREVER and injection.found_after_seconds is None and not injection.lifted
-            if injection.connection is connection and waits:
+            # Others may come upon what is left of it later.
+            if injection.connection is connection and waits and end in injection.finders:
                 injection.found_after_seconds = self.timeline.now - injection.effect_at
                 self.record.found.append((injection.kind, rule, injection.found_after_seconds))
 
