@@ -63,11 +63,12 @@ class _Restoration:
         mesh, vector = self._node.mesh, self._snapshot.vector
         others_tracked = self._snapshot.tracks != mesh.tracks()
         if others_tracked and mesh.forwards:
-            # Whoever links is to send all it has, and that is what a node does that is not known at all.
-            vector = {origin: position for origin, position in vector.items() if origin == mesh.name}
+            # Whoever links is to send all it has. To be sent everything anew, know nothing of a stream, but know it:
+            # its rows may be all that is left of an earlier life of its origin.
+            own = mesh.name
+            vector = {origin: known if origin == own else Position(0, 0) for origin, known in vector.items()}
         if self._future:
-            # What the dropped rows had replaced is missing too, of whatever stream it was. To be sent everything anew,
-            # know nothing of a stream, but know it: its rows may be all that is left of an earlier life of its origin.
+            # What the dropped rows had replaced is missing too, of whatever stream it was.
             vector = {origin: Position(0, 0) for origin in vector}
         mesh.resume(vector)
         if others_tracked and not mesh.forwards:

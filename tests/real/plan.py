@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -105,7 +106,8 @@ async def announce(node: Node, ports: Iterable[int], *, event: Event = Event.STA
         for port in ports:
             request = AnnounceRequest(
                 info_hash=HASH,
-                peer_id=b"-XX0001-%012d" % port,
+                # Drawn, as those of real clients are: what does not compress fills a log.
+                peer_id=b"-XX0001-" + random.Random(port).randbytes(12),
                 key=port,
                 address=bytes(4),
                 port=port,
