@@ -97,7 +97,9 @@ class LinkSession:
         self._notices: list[Notice] = []
         self._intake: Intake | None = None
         self._feed: Feed | None = None
-        self._end_sent = self._end_heard = False
+        self._end_sent = 0
+        """Which of the data frames sent was END_OF_BURST; 0 before it."""
+        self._end_heard = False
         self._peer_vector: Vector = {}
         self._known_at_start: Vector = {}
         """What the peer knew when its burst began."""
@@ -172,8 +174,9 @@ class LinkSession:
         if not self._inbox:
             return False
         kind, payload = self._inbox.popleft()
-        self._process(kind, payload, now)
+        # Counted first, for the answer to END_OF_BURST confirms that too; a frame that is refused ends the link.
         self._progress.applied(now, is_data=kind in DATA_FRAMES)
+        self._process(kind, payload, now)
         self._end_if_damaged(now)
         return True
 
@@ -367,6 +370,8 @@ class LinkSession:
                 self._receive_interest(*wire.decode_interest(payload), now)
             case FrameType.END_OF_BURST:
                 self._end_heard = True
+                # The other end waits for it to be confirmed.
+                self._control.append(wire.encode_heartbeat(self._heartbeat(now)))
                 self._sync_if_done(now)
             case FrameType.HEARTBEAT:
                 self._receive_heartbeat(wire.decode_heartbeat(payload), now)
@@ -483,6 +488,7 @@ class LinkSession:
             raise LinkError("protocol error: a heartbeat confirms more than was sent")
         self._peer_vector = heartbeat.vector
         progress.confirmed(heartbeat.applied_frames, now)
+        self._sync_if_done(now)
         owed, sent_frames = intake.lacks(heartbeat.vector), heartbeat.sent_frames
         progress.owes(owed, now, sent_frames=sent_frames, is_due=not feed.brings_back)
 
@@ -517,23 +523,23 @@ class LinkSession:
         if feed is None or intake is None:
             return b""
         feed.holds_own = intake.brings_back
-        end = self._end_of_burst(feed, now)
+        end = self._end_of_burst(feed)
         if end:
             return end
         data = feed.next_frame(now)
         self._sent_batches += bool(data)
         # Only when asked for more does the feed notice that a snapshot was all.
-        return data or self._end_of_burst(feed, now)
+        return data or self._end_of_burst(feed)
 
-    def _end_of_burst(self, feed: Feed, now: float) -> bytes:
+    def _end_of_burst(self, feed: Feed) -> bytes:
         if self._end_sent or not feed.burst_is_sent:
             return b""
-        self._end_sent = True
-        self._sync_if_done(now)
+        self._end_sent = self._progress.sent_frames + 1
         return wire.frame(FrameType.END_OF_BURST)
 
     def _sync_if_done(self, now: float) -> None:
-        if not (self._end_sent and self._end_heard) or self.was_synced:
+        is_confirmed = 0 < self._end_sent <= self._progress.confirmed_frames
+        if not (is_confirmed and self._end_heard) or self.was_synced:
             return
         self.was_synced = True
         self._replica.have_swarms(self._lacked, self._known_at_start)
