@@ -15,7 +15,7 @@ from meshtracker.link.state import State
 from meshtracker.model import AnnounceAnswer, AnnounceRequest
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node
-from meshtracker.wire.link import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder, FrameType, frame
+from meshtracker.wire.frame import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder, FrameType, frame
 
 NOW = 10_000.0
 WALL_OFFSET_SECONDS = 1.7e9

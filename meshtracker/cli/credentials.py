@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from meshtracker.cli.password import make_password, write_password
 from meshtracker.errors import StartError
 from meshtracker.settings import Secret
-from meshtracker.wire.link import MAX_NAME_BYTES, is_name
+from meshtracker.wire.vector import MAX_NAME_BYTES, is_name
 
 if TYPE_CHECKING:
     from meshtracker.link.credentials import CredentialList

@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias
 import attrs
 import scramp
 
-from meshtracker.wire.link import is_name
+from meshtracker.wire.vector import is_name
 
 MECHANISM = "SCRAM-SHA-256"
 ITERATIONS = 10_000

@@ -15,18 +15,10 @@ import attrs
 from meshtracker.errors import LinkError
 from meshtracker.link.plan import plan_burst, plan_stream
 from meshtracker.link.replica import Replica
-from meshtracker.wire.link import (
-    FrameType,
-    Hello,
-    Position,
-    StreamPlan,
-    Vector,
-    encode_burst,
-    encode_snapshot_end,
-    encode_vector,
-    frame,
-    narrow,
-)
+from meshtracker.wire.batch import narrow
+from meshtracker.wire.frame import FrameType, frame
+from meshtracker.wire.link import Hello, StreamPlan, encode_burst, encode_snapshot_end
+from meshtracker.wire.vector import Position, Vector, encode_vector
 
 MAX_FETCHES = 32
 """Requests for swarms that may wait for their answer: twice what it takes to ask for `wire.link.MAX_INTEREST`."""

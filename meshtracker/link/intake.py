@@ -9,7 +9,9 @@ import attrs
 
 from meshtracker.errors import LinkError
 from meshtracker.link.replica import Replica
-from meshtracker.wire.link import Batch, Hello, Position, StreamPlan, Vector
+from meshtracker.wire.batch import Batch
+from meshtracker.wire.link import Hello, StreamPlan
+from meshtracker.wire.vector import Position, Vector
 
 MAX_START_AHEAD_SECONDS = 86_400.0
 """A node's start further ahead of this node's clock is refused: all that the node says after its next start would be

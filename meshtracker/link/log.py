@@ -9,7 +9,7 @@ from collections import deque
 
 import attrs
 
-from meshtracker.wire.link import Position, Vector
+from meshtracker.wire.vector import Position, Vector
 
 _ENTRY_BYTES = 150
 """What keeping a frame costs besides its bytes, so that many small ones are bounded too."""

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from meshtracker.wire.link import (
-    Batch,
-    FrameType,
-    PeerRecord,
-    encode_batch,
-    encode_completed,
-    encode_group,
-    encode_record,
-)
+from meshtracker.wire.batch import Batch, PeerRecord, encode_batch, encode_completed, encode_group, encode_record
+from meshtracker.wire.frame import FrameType
 
 _GROUP_BYTES = 24
 """Info-hash and length of a group."""

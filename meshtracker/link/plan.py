@@ -17,7 +17,8 @@ by what its HELLO calls ``previous``.
 from __future__ import annotations
 
 from meshtracker.link.replica import Replica
-from meshtracker.wire.link import Hello, Position, StreamPlan, Vector
+from meshtracker.wire.link import Hello, StreamPlan
+from meshtracker.wire.vector import Position, Vector
 
 NEW_NODE = "new node"
 NEW_INCARNATION = "new incarnation"

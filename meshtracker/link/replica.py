@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Set
 from typing import Protocol
 
-from meshtracker.wire.link import Batch, Hello, Position, Vector
+from meshtracker.wire.batch import Batch
+from meshtracker.wire.link import Hello
+from meshtracker.wire.vector import Position, Vector
 
 
 class Replica(Protocol):

@@ -27,7 +27,10 @@ from meshtracker.link.split import Progress, Verdict
 from meshtracker.link.state import HANDSHAKE_STATES, LEGAL, State
 from meshtracker.link.statistics import Level, Notice, SessionStatistics
 from meshtracker.wire import link as wire
-from meshtracker.wire.link import DATA_FRAMES, FrameDecoder, FrameType, Hello, Interest, Position, Vector
+from meshtracker.wire.batch import decode_batch
+from meshtracker.wire.frame import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder, FrameType, frame
+from meshtracker.wire.link import Hello, Interest
+from meshtracker.wire.vector import Position, Vector, decode_vector
 
 MAX_TOLD_BURSTS = 1000
 """Streams whose resync one session tells the operator of: a peer may announce streams without end."""
@@ -415,7 +418,7 @@ class LinkSession:
             raise
 
     def _greet(self, now: float) -> None:
-        self._decoder.max_payload_bytes = wire.MAX_PAYLOAD_BYTES
+        self._decoder.max_payload_bytes = MAX_PAYLOAD_BYTES
         self._enter(State.COMPARING, now)
         self._control.append(wire.encode_hello(self._replica.hello(now)))
 
@@ -503,17 +506,17 @@ class LinkSession:
                 level: Level = "info" if self._told_bursts <= MAX_TOLD_BURSTS else "debug"
                 self._notices += [Notice(level, text) for text in texts]
             case FrameType.BATCH:
-                intake.batch(wire.decode_batch(payload), payload, now)
+                intake.batch(decode_batch(payload), payload, now)
             case FrameType.SNAPSHOT:
-                intake.snapshot(wire.decode_batch(payload), now)
+                intake.snapshot(decode_batch(payload), now)
             case FrameType.SWARMS:
                 if not self._fetches:
                     raise LinkError("protocol error: SWARMS that were not asked for")
-                intake.swarms(wire.decode_batch(payload), now)
+                intake.swarms(decode_batch(payload), now)
             case FrameType.SWARMS_END:
                 if not self._fetches:
                     raise LinkError("protocol error: SWARMS_END without INTEREST FETCH")
-                self._replica.have_swarms(self._fetches.popleft(), wire.decode_vector(payload))
+                self._replica.have_swarms(self._fetches.popleft(), decode_vector(payload))
             case _:
                 intake.end_snapshot(*wire.decode_snapshot_end(payload))
 
@@ -535,7 +538,7 @@ class LinkSession:
         if self._end_sent or not feed.burst_is_sent:
             return b""
         self._end_sent = self._progress.sent_frames + 1
-        return wire.frame(FrameType.END_OF_BURST)
+        return frame(FrameType.END_OF_BURST)
 
     def _sync_if_done(self, now: float) -> None:
         is_confirmed = 0 < self._end_sent <= self._progress.confirmed_frames

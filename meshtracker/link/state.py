@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 
-from meshtracker.wire.link import DATA_FRAMES, FrameType
+from meshtracker.wire.frame import DATA_FRAMES, FrameType
 
 
 class State(enum.Enum):

@@ -21,20 +21,10 @@ from meshtracker.node.statistics import MeshStatistics, OriginStatistics
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.peers import Row
 from meshtracker.swarm.registry import Registry
-from meshtracker.wire.link import (
-    MAX_INTEREST,
-    Batch,
-    FrameType,
-    Hello,
-    PeerRecord,
-    Position,
-    Vector,
-    encode_group,
-    encode_record,
-    frame,
-    groups,
-    records,
-)
+from meshtracker.wire.batch import Batch, PeerRecord, encode_group, encode_record, groups, records
+from meshtracker.wire.frame import FrameType, frame
+from meshtracker.wire.link import MAX_INTEREST, Hello
+from meshtracker.wire.vector import Position, Vector
 
 _REMOVED = int(PeerState.REMOVED)
 

@@ -35,7 +35,8 @@ from meshtracker.swarm.peers import PeerPack, Row
 from meshtracker.swarm.registry import Registry
 from meshtracker.swarm.selection import choose
 from meshtracker.swarm.swarm import Swarm
-from meshtracker.wire.link import MAX_INTEREST, PeerRecord
+from meshtracker.wire.batch import PeerRecord
+from meshtracker.wire.link import MAX_INTEREST
 
 _OWN = 0
 _KEYLESS = 1 << 31

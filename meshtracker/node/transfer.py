@@ -13,15 +13,8 @@ import attrs
 from meshtracker.model import PeerState
 from meshtracker.swarm.peers import ROW_BYTES, PeerPack, unpack_rows
 from meshtracker.swarm.registry import Registry
-from meshtracker.wire.link import (
-    Batch,
-    FrameType,
-    PeerRecord,
-    encode_batch,
-    encode_completed,
-    encode_group,
-    encode_record,
-)
+from meshtracker.wire.batch import Batch, PeerRecord, encode_batch, encode_completed, encode_group, encode_record
+from meshtracker.wire.frame import FrameType
 
 PIECE_BYTES = 16_000
 """A piece is sent once it has grown to this: some 400 rows."""

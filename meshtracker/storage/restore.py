@@ -8,7 +8,7 @@ from meshtracker.model import STAMP_COUNTER_BITS
 from meshtracker.node.node import Node
 from meshtracker.storage.snapshot_format import Snapshot
 from meshtracker.swarm.swarm import Swarm
-from meshtracker.wire.link import Position
+from meshtracker.wire.vector import Position
 
 MAX_FUTURE_SECONDS = 60.0
 """Rows stamped further ahead are dropped: the clock is wrong, or was, and they could not be overwritten for long."""

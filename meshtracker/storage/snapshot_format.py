@@ -28,7 +28,7 @@ from meshtracker.swarm.origins import MAX_ORIGINS
 from meshtracker.swarm.peers import ROW_BYTES, PeerPack
 from meshtracker.swarm.swarm import Swarm
 from meshtracker.wire import bencode
-from meshtracker.wire.link import Position, Vector
+from meshtracker.wire.vector import Position, Vector
 
 PIECE_BYTES = 256 * 1024
 """Bytes made in one go: about a millisecond with their checksum."""

@@ -21,7 +21,7 @@ from meshtracker.storage.snapshot import SnapshotFile
 from meshtracker.storage.snapshot_format import encode
 from meshtracker.swarm.peers import PeerPack
 from meshtracker.swarm.swarm import Swarm
-from meshtracker.wire.link import Position
+from meshtracker.wire.vector import Position
 
 _ROW = struct.Struct("!8s12sIQHB")
 """As `swarm.peers` lays rows out, the identity in its parts."""

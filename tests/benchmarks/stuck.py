@@ -18,13 +18,8 @@ import trio
 from meshtracker.link.authentication import Credential, channel_binding
 from meshtracker.link.state import State
 from meshtracker.network.tls import client_context
-from meshtracker.wire.link import (
-    DATA_FRAMES,
-    MAX_PAYLOAD_BYTES,
-    FrameDecoder,
-    Heartbeat,
-    encode_heartbeat,
-)
+from meshtracker.wire.frame import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder
+from meshtracker.wire.link import Heartbeat, encode_heartbeat
 from tests import mouth_to_mouth
 from tests.benchmarks.members import BenchmarkError, Member, Options, Plan, clients, wait_counts, wait_synced
 from tests.benchmarks.traffic import told

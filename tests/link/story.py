@@ -21,7 +21,7 @@ from meshtracker.node.commands import CommandError, ResetLinks
 from meshtracker.node.node import Node
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.peers import Row
-from meshtracker.wire.link import Position, Vector
+from meshtracker.wire.vector import Position, Vector
 from tests.mouth_to_mouth import LOCALHOST, LOCALHOST6, NOW, Link, Rows, announce, node, rows, settle
 
 CLIENTS = 12

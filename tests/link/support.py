@@ -12,21 +12,10 @@ from meshtracker.link.session import LinkSession
 from meshtracker.link.state import State
 from meshtracker.model import PeerState
 from meshtracker.node.node import Node
-from meshtracker.wire.link import (
-    Batch,
-    FrameType,
-    Heartbeat,
-    PeerRecord,
-    Position,
-    StreamPlan,
-    Vector,
-    encode_batch,
-    encode_burst,
-    encode_group,
-    encode_heartbeat,
-    encode_record,
-    frame,
-)
+from meshtracker.wire.batch import Batch, PeerRecord, encode_batch, encode_group, encode_record
+from meshtracker.wire.frame import FrameType, frame
+from meshtracker.wire.link import Heartbeat, StreamPlan, encode_burst, encode_heartbeat
+from meshtracker.wire.vector import Position, Vector
 from tests.mouth_to_mouth import NOW, PASSWORD, WALL_OFFSET_SECONDS, Link, announce, frames, node, synced
 
 CLOSED = (State.CLOSED, State.CLOSED)

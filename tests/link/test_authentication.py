@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from meshtracker.errors import LinkError
 from meshtracker.link.authentication import FAILED, Credential, Prover, Verifier, channel_binding
 from meshtracker.link.credentials import MAX_ITERATIONS, MIN_ITERATIONS, CredentialList
-from meshtracker.wire.link import FrameType
+from meshtracker.wire.frame import FrameType
 from tests.mouth_to_mouth import NOW, Link, node, settle, synced
 
 RIGHT = Credential("right password")

@@ -7,17 +7,10 @@ import pytest
 from meshtracker.errors import LinkError
 from meshtracker.link.feed import MAX_FETCHES, Feed
 from meshtracker.node.node import Node
-from meshtracker.wire.link import (
-    Batch,
-    FrameType,
-    Position,
-    Vector,
-    decode_batch,
-    decode_burst,
-    decode_snapshot_end,
-    groups,
-    records,
-)
+from meshtracker.wire.batch import Batch, decode_batch, groups, records
+from meshtracker.wire.frame import FrameType
+from meshtracker.wire.link import decode_burst, decode_snapshot_end
+from meshtracker.wire.vector import Position, Vector
 from tests.mouth_to_mouth import NOW, announce, frames, node, settle, synced
 
 

@@ -7,20 +7,17 @@ import random
 import pytest
 
 from meshtracker.link.state import State
+from meshtracker.wire.batch import Batch, encode_batch
+from meshtracker.wire.frame import HEADER, FrameType, frame
 from meshtracker.wire.link import (
-    HEADER,
-    Batch,
-    FrameType,
     Interest,
-    Position,
     control,
-    encode_batch,
     encode_hello,
     encode_interest,
     encode_knowledge,
     encode_snapshot_end,
-    frame,
 )
+from meshtracker.wire.vector import Position
 from tests.link.support import FRAME_STATES, at_state, batch_of, burst_of, heartbeat_of
 from tests.mouth_to_mouth import NOW, node
 

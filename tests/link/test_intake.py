@@ -9,7 +9,10 @@ from meshtracker.errors import LinkError, WireError
 from meshtracker.link.feed import Feed
 from meshtracker.link.intake import MAX_START_AHEAD_SECONDS, Intake, check_life, check_start
 from meshtracker.wire import link as wire
-from meshtracker.wire.link import Batch, FrameType, Position, StreamPlan, Vector, encode_batch
+from meshtracker.wire.batch import Batch, decode_batch, encode_batch
+from meshtracker.wire.frame import FrameType
+from meshtracker.wire.link import StreamPlan
+from meshtracker.wire.vector import Position, Vector
 from tests.mouth_to_mouth import NOW, announce, frames, node
 
 
@@ -70,7 +73,7 @@ def test_a_snapshot_is_announced_whole_and_counted() -> None:
     feed.holds_own = False
     sent = frames(b"".join(iter(lambda: feed.next_frame(NOW), b"")))
     assert [kind for kind, _ in sent] == [FrameType.SNAPSHOT, FrameType.SNAPSHOT_END]
-    piece, end = wire.decode_batch(sent[0][1]), wire.decode_snapshot_end(sent[1][1])
+    piece, end = decode_batch(sent[0][1]), wire.decode_snapshot_end(sent[1][1])
 
     intake = Intake(here.mesh, owner.mesh.hello(NOW))
     with pytest.raises(LinkError, match="that no burst announced"):
@@ -102,7 +105,7 @@ def test_the_end_of_what_is_brought_back_is_noticed() -> None:
     intake.burst([plan("here", full=False)], NOW)
     for sequence in (4, 5):
         assert intake.brings_back
-        intake.batch(wire.Batch("here", 1000, sequence, 0, b""), b"", NOW)
+        intake.batch(Batch("here", 1000, sequence, 0, b""), b"", NOW)
     assert not intake.brings_back
 
 

@@ -10,15 +10,9 @@ from meshtracker.link.state import State
 from meshtracker.model import Event
 from meshtracker.node.node import Node
 from meshtracker.swarm.access import Access
-from meshtracker.wire.link import (
-    FrameType,
-    Interest,
-    decode_batch,
-    decode_interest,
-    encode_hello,
-    encode_interest,
-    groups,
-)
+from meshtracker.wire.batch import decode_batch, groups
+from meshtracker.wire.frame import FrameType
+from meshtracker.wire.link import Interest, decode_interest, encode_hello, encode_interest
 from tests.link.support import CLOSED, SYNCED, at_state, refused
 from tests.mouth_to_mouth import NOW, Link, Rows, announce, frames, node, rows, settle, synced
 

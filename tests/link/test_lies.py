@@ -11,17 +11,10 @@ from meshtracker.link.intake import Intake
 from meshtracker.link.session import MAX_TOLD_BURSTS
 from meshtracker.link.state import State
 from meshtracker.swarm.access import Access
-from meshtracker.wire.link import (
-    MAX_INTEREST,
-    Batch,
-    FrameType,
-    Interest,
-    Position,
-    encode_batch,
-    encode_interest,
-    encode_snapshot_end,
-    frame,
-)
+from meshtracker.wire.batch import Batch, encode_batch
+from meshtracker.wire.frame import FrameType, frame
+from meshtracker.wire.link import MAX_INTEREST, Interest, encode_interest, encode_snapshot_end
+from meshtracker.wire.vector import Position
 from tests.link.support import SYNCED, batch_of, burst_of, heartbeat_of, linked, refused
 from tests.mouth_to_mouth import NOW, node, rows, settle, synced
 

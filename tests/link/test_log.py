@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtracker.link.log import Logs
-from meshtracker.wire.link import Position
+from meshtracker.wire.vector import Position
 
 ENTRY_BYTES = 150
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from meshtracker.link.outbox import Outbox
 from meshtracker.model import PeerState
-from meshtracker.wire.link import (
-    MAX_PAYLOAD_BYTES,
-    Batch,
-    FrameDecoder,
-    FrameType,
-    PeerRecord,
-    decode_batch,
-    groups,
-    records,
-)
+from meshtracker.wire.batch import Batch, PeerRecord, decode_batch, groups, records
+from meshtracker.wire.frame import MAX_PAYLOAD_BYTES, FrameDecoder, FrameType
 
 BASE = 1_700_000_000_000 << 16
 ONE, TWO = b"1" * 20, b"2" * 20

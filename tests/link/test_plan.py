@@ -6,7 +6,7 @@ import pytest
 
 from meshtracker.link.plan import plan_burst, plan_stream
 from meshtracker.node.node import Node
-from meshtracker.wire.link import Position
+from meshtracker.wire.vector import Position
 from tests.mouth_to_mouth import NOW, announce, node
 
 KEPT_FROM = 4

@@ -7,7 +7,8 @@ import pytest
 from meshtracker.link.state import State
 from meshtracker.node.commands import ResetLinks
 from meshtracker.node.node import Node
-from meshtracker.wire.link import FrameType, decode_knowledge
+from meshtracker.wire.frame import FrameType
+from meshtracker.wire.link import decode_knowledge
 from tests.link.support import CLOSED, SYNCED, pair
 from tests.mouth_to_mouth import NOW, Link, announce, frames, node, rows, settle, synced
 

@@ -6,7 +6,7 @@ import pytest
 
 from meshtracker.link.state import State
 from meshtracker.model import Event
-from meshtracker.wire.link import Position
+from meshtracker.wire.vector import Position
 from tests.link.support import SYNCED, pair
 from tests.mouth_to_mouth import NOW, Link, announce, node, rows, settle, synced
 

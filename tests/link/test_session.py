@@ -9,7 +9,8 @@ from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.state import LEGAL, State
 from meshtracker.model import Event, PeerState
 from meshtracker.wire import link as wire
-from meshtracker.wire.link import HEADER, FrameType, control, frame
+from meshtracker.wire.frame import HEADER, MAX_PAYLOAD_BYTES, FrameType, frame
+from meshtracker.wire.link import control
 from tests.link.support import (
     FRAME_STATES,
     SYNCED,
@@ -213,7 +214,7 @@ def test_no_chunk_is_larger_than_a_frame() -> None:
             largest = max(largest, len(data))
             target.receive_data(data, NOW)
     assert link.states == SYNCED
-    assert 15_000 < largest <= wire.MAX_PAYLOAD_BYTES + HEADER.size
+    assert 15_000 < largest <= MAX_PAYLOAD_BYTES + HEADER.size
     assert rows(leaf) == rows(hub)
 
 

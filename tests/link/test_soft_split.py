@@ -12,7 +12,8 @@ from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.session import LinkSession
 from meshtracker.link.state import State
 from meshtracker.node.node import Node
-from meshtracker.wire.link import HEADER, FrameType, control, frame
+from meshtracker.wire.frame import HEADER, FrameType, frame
+from meshtracker.wire.link import control
 from tests.link.support import ALARMING, SYNCED, batch_of, heartbeat_of, pair, refused
 from tests.mouth_to_mouth import (
     NOW,

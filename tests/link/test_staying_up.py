@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from meshtracker.link.state import State
-from meshtracker.wire.link import FrameType, Position, decode_heartbeat, frame
+from meshtracker.wire.frame import FrameType, frame
+from meshtracker.wire.link import decode_heartbeat
+from meshtracker.wire.vector import Position
 from tests.link.support import SYNCED, heartbeat_of, pair
 from tests.mouth_to_mouth import NOW, announce, frames, live, node, rows, settle, synced
 

@@ -10,7 +10,8 @@ import pytest
 from meshtracker.link.authentication import FAILED, Credential
 from meshtracker.link.state import State
 from meshtracker.wire import link as wire
-from meshtracker.wire.link import HEADER, MAGIC, MAX_HANDSHAKE_BYTES, FrameType, control, encode_hello, encode_knowledge
+from meshtracker.wire.frame import HEADER, MAGIC, MAX_HANDSHAKE_BYTES, FrameType
+from meshtracker.wire.link import control, encode_hello, encode_knowledge
 from tests.link.support import CLOSED, SYNCED, at_state, pair, reasons, refused
 from tests.mouth_to_mouth import NOW, PASSWORD, Link, frames, node, rows, session, settle, synced
 

@@ -18,7 +18,7 @@ from meshtracker.link.state import State
 from meshtracker.model import Event
 from meshtracker.network import tls
 from meshtracker.network.connection import LinkConnection, plain_error
-from meshtracker.wire.link import FrameDecoder, FrameType
+from meshtracker.wire.frame import FrameDecoder, FrameType
 from tests.network.places import PASSWORD, Place, dialing, listening, place, until
 
 

@@ -15,7 +15,8 @@ from meshtracker.link.credentials import CredentialList
 from meshtracker.model import Event
 from meshtracker.network import tls
 from meshtracker.node.commands import DisableLinks
-from meshtracker.wire.link import FrameType, control
+from meshtracker.wire.frame import FrameType
+from meshtracker.wire.link import control
 from tests.network.places import (
     PASSWORD,
     Log,

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from meshtracker.model import PeerState
 from meshtracker.node.node import Node
-from meshtracker.wire.link import (
-    MAX_PAYLOAD_BYTES,
-    Batch,
-    FrameDecoder,
-    FrameType,
-    PeerRecord,
-    Position,
-    encode_batch,
-    encode_completed,
-    encode_group,
-    encode_record,
-)
+from meshtracker.wire.batch import Batch, PeerRecord, encode_batch, encode_completed, encode_group, encode_record
+from meshtracker.wire.frame import MAX_PAYLOAD_BYTES, FrameDecoder, FrameType
+from meshtracker.wire.vector import Position
 from tests.mouth_to_mouth import NOW, WALL_OFFSET_SECONDS, node
 
 WALL_MS = int((NOW + WALL_OFFSET_SECONDS) * 1000)

@@ -7,17 +7,9 @@ import pytest
 from meshtracker.errors import LinkError, WireError
 from meshtracker.model import PeerState
 from meshtracker.swarm.access import Access
-from meshtracker.wire.link import (
-    MAX_INTEREST,
-    Batch,
-    Position,
-    decode_batch,
-    encode_completed,
-    encode_group,
-    encode_record,
-    groups,
-    records,
-)
+from meshtracker.wire.batch import Batch, decode_batch, encode_completed, encode_group, encode_record, groups, records
+from meshtracker.wire.link import MAX_INTEREST
+from meshtracker.wire.vector import Position
 from tests.mouth_to_mouth import NOW, announce, node, rows
 from tests.node.support import TORRENT, WALL_MS, batch_of, listener_of, opened, receive, record_of
 

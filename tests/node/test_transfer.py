@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from meshtracker.model import Event, PeerState
 from meshtracker.node.node import Node
-from meshtracker.wire.link import (
-    MAX_PAYLOAD_BYTES,
-    Batch,
-    FrameType,
-    PeerRecord,
-    Position,
-    decode_batch,
-    groups,
-    records,
-)
+from meshtracker.wire.batch import Batch, PeerRecord, decode_batch, groups, records
+from meshtracker.wire.frame import MAX_PAYLOAD_BYTES, FrameType
+from meshtracker.wire.vector import Position
 from tests.mouth_to_mouth import LOCALHOST6, NOW, announce, node, rows
 from tests.node.support import TORRENT, batch_of, listener_of, opened, receive, record_of
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState
-from meshtracker.wire.link import (
-    HEADER,
-    MAGIC,
-    Batch,
-    FrameType,
-    PeerRecord,
-    control,
-    encode_batch,
-    encode_group,
-    encode_record,
-)
+from meshtracker.wire.batch import Batch, PeerRecord, encode_batch, encode_group, encode_record
+from meshtracker.wire.frame import HEADER, MAGIC, FrameType
+from meshtracker.wire.link import control
 
 if TYPE_CHECKING:
     from tests.simulation.connection import End

@@ -18,7 +18,7 @@ from meshtracker.storage.restore import restore
 from meshtracker.storage.snapshot_format import decode, encode
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.peers import Row
-from meshtracker.wire.link import PeerRecord
+from meshtracker.wire.batch import PeerRecord
 from tests.mouth_to_mouth import WALL_OFFSET_SECONDS, Rows, rows
 from tests.simulation.connection import Edge, End
 from tests.simulation.dialer import Dialer

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState
-from meshtracker.wire.link import PeerRecord
+from meshtracker.wire.batch import PeerRecord
 from tests.mouth_to_mouth import Rows
 
 Key = tuple[bytes, int, bytes]

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import attrs
 
-from meshtracker.wire.link import DATA_FRAMES, HEADER
+from meshtracker.wire.frame import DATA_FRAMES, HEADER
 from tests.simulation.timeline import Process, Timeline
 
 WayFault: TypeAlias = Literal["stall", "black hole", "slow", "swallow"]

@@ -18,7 +18,7 @@ from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.state import State
 from meshtracker.node.commands import ResetLinks
 from meshtracker.node.mesh import MeshPolicy
-from meshtracker.wire.link import HEADER, MAX_PAYLOAD_BYTES
+from meshtracker.wire.frame import HEADER, MAX_PAYLOAD_BYTES
 from tests.mouth_to_mouth import PASSWORD, WALL_OFFSET_SECONDS
 from tests.simulation.connection import Connection, Edge, End
 from tests.simulation.host import Host

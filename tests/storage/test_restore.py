@@ -9,7 +9,7 @@ from meshtracker.storage.restore import MAX_FUTURE_SECONDS, Restored, restore
 from meshtracker.storage.snapshot_format import Snapshot, decode, encode
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.peers import PeerPack
-from meshtracker.wire.link import Position
+from meshtracker.wire.vector import Position
 from tests.storage.support import (
     START,
     TTL_SECONDS,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meshtracker.errors import SnapshotDamagedError
 from meshtracker.storage import snapshot_format
 from meshtracker.storage.snapshot_format import PIECE_BYTES, Snapshot, decode, encode
-from meshtracker.wire.link import Position
+from meshtracker.wire.vector import Position
 from tests.storage.support import START, announce, fill, info_hash, make_node
 
 

@@ -6,16 +6,9 @@ import pytest
 
 from meshtracker.errors import WireError
 from meshtracker.swarm.origins import MAX_ORIGINS, Origins
-from meshtracker.wire.link import (
-    MAX_NAME_BYTES,
-    MAX_PAYLOAD_BYTES,
-    Heartbeat,
-    Position,
-    StreamPlan,
-    encode_burst,
-    encode_heartbeat,
-    encode_knowledge,
-)
+from meshtracker.wire.frame import MAX_PAYLOAD_BYTES
+from meshtracker.wire.link import Heartbeat, StreamPlan, encode_burst, encode_heartbeat, encode_knowledge
+from meshtracker.wire.vector import MAX_NAME_BYTES, Position
 
 
 def test_indexes_are_given_at_first_sight() -> None:

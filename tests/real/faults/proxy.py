@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import trio
 
-from meshtracker.wire.link import DATA_FRAMES, HEADER, FrameType
+from meshtracker.wire.frame import DATA_FRAMES, HEADER, FrameType
 from tests.real.plan import HOST
 from tests.real.processes import free_port
 

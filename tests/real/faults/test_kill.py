@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from meshtracker.app.run import SNAPSHOT_FILE
-from meshtracker.wire.link import FrameType
+from meshtracker.wire.frame import FrameType
 from tests.real.faults.crowd import crowd_at
 from tests.real.faults.figures import Figures, record
 from tests.real.faults.meshes import plan_three
