@@ -35,6 +35,7 @@ from meshtracker.node.commands import AuditEntry, Command, CommandError, Unknown
 
 Executor: TypeAlias = Callable[[Command], AuditEntry]
 """Carries out a command; raises `CommandError`."""
+_Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _log = structlog.get_logger()
 
@@ -46,24 +47,33 @@ def make_app(provider: Provider, execute: Executor, *, tokens: Tokens) -> ASGIAp
         "/api/links": lambda status: JSONResponse(links_to_json(status)),
         "/metrics": lambda status: Response(render_metrics(status), headers={"Content-Type": METRICS_CONTENT_TYPE}),
     }
-    routes = [Route(path, _show(provider, answer)) for path, answer in answers.items()]
-    routes += [Route(f"/api/links/{action}", _do(execute, action), methods=["POST"]) for action in ACTIONS]
+    routes = [Route(path, _survives(_show(provider, answer))) for path, answer in answers.items()]
+    routes += [Route(f"/api/links/{action}", _survives(_do(execute, action)), methods=["POST"]) for action in ACTIONS]
     routes.append(Route("/health", _health))
     return Starlette(routes=routes, middleware=[Middleware(Guard, tokens=tokens)])
 
 
-def _show(provider: Provider, answer: Callable[[Status], Response]) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
+def _survives(endpoint: _Endpoint) -> _Endpoint:
+    async def surviving(request: Request) -> Response:
         try:
-            return answer(provider())
+            return await endpoint(request)
         except Exception:
-            # A figure that cannot be shown is a fault of ours, and no reason to end the tracker or the connection.
-            return _own_fault(request)
+            # Whatever it is, it is a fault of ours, and no reason to end the tracker or the connection. Starlette's own
+            # handler for all exceptions would answer, and then let them through to the connection all the same.
+            _log.exception("admin answer failed", path=request.url.path)
+            return _refused(500, "the log of this node says what went wrong")
+
+    return surviving
+
+
+def _show(provider: Provider, answer: Callable[[Status], Response]) -> _Endpoint:
+    async def endpoint(_: Request) -> Response:
+        return answer(provider())
 
     return endpoint
 
 
-def _do(execute: Executor, action: str) -> Callable[[Request], Awaitable[Response]]:
+def _do(execute: Executor, action: str) -> _Endpoint:
     async def endpoint(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return _refused(415, "a command must be of Content-Type application/json")
@@ -80,8 +90,6 @@ def _do(execute: Executor, action: str) -> Callable[[Request], Awaitable[Respons
             return _refused(409, str(error))
         except ClientDisconnect:
             return _refused(400, "half a command is none")
-        except Exception:
-            return _own_fault(request)
         _write_down(entry)
         return JSONResponse({"links": list(entry.links)})
 
@@ -113,11 +121,6 @@ def _write_down(entry: AuditEntry) -> None:
 
 def _refused(status: int, text: str) -> Response:
     return PlainTextResponse(f"{text}\n", status_code=status)
-
-
-def _own_fault(request: Request) -> Response:
-    _log.exception("admin answer failed", path=request.url.path)
-    return _refused(500, "the log of this node says what went wrong")
 
 
 async def _health(_: Request) -> Response:

@@ -75,6 +75,19 @@ class Feed:
         """Is the peer still to be sent its own stream from before its restart? It holds its present one till then."""
         return self._peer.name in self._targets and not self._is_sent(self._peer.name)
 
+    def lag(self, theirs: Vector) -> int:
+        """Batches that the peer, by a vector of its, does not know and is to be sent."""
+        vector = self._replica.vector() if self._replica.forwards else {}
+        own = self._replica.position(self._replica.name)
+        if own is not None:
+            vector[self._replica.name] = own
+        vector.pop(self._peer.name, None)
+        lag = 0
+        for origin, mine in vector.items():
+            known = theirs.get(origin, Position(0, 0))
+            lag += max(0, mine.sequence - (known.sequence if known.incarnation == mine.incarnation else 0))
+        return lag
+
     def fetch(self, info_hashes: Collection[bytes], now: float) -> None:
         """Send all that is known of some swarms, whatever the cursors say. Raises `LinkError`."""
         if len(self._fetches) >= MAX_FETCHES:

@@ -13,14 +13,16 @@ is read from the logs when the socket can take it, so a slow peer costs a cursor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
-from typing import Any, Literal, Protocol
+from collections.abc import Collection
+from typing import Literal, Protocol
 
 from meshtracker.errors import LinkError, LinkFault, WireError
 from meshtracker.link import greeting, split
-from meshtracker.link.authentication import FAILED, Credential, Prover, Verifier
+from meshtracker.link.authentication import FAILED, Credential
 from meshtracker.link.feed import Feed
+from meshtracker.link.handshake import AUTH_FRAMES, Handshake
 from meshtracker.link.intake import Intake
+from meshtracker.link.interest import PeerInterest
 from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.replica import Replica
 from meshtracker.link.split import Progress, Verdict
@@ -30,7 +32,7 @@ from meshtracker.wire import link as wire
 from meshtracker.wire.batch import decode_batch
 from meshtracker.wire.frame import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder, FrameType, frame
 from meshtracker.wire.link import Hello, Interest
-from meshtracker.wire.vector import Position, Vector, decode_vector
+from meshtracker.wire.vector import Vector, decode_vector
 
 MAX_TOLD_BURSTS = 1000
 """Streams whose resync one session tells the operator of: a peer may announce streams without end."""
@@ -95,7 +97,7 @@ class LinkSession:
         self._inbox: deque[tuple[FrameType, bytes]] = deque()
         self._damage: WireError | None = None
         """What is wrong with the bytes after those of the inbox."""
-        self._auth: Prover | Verifier | None = None
+        self._handshake: Handshake | None = None
         self._control: deque[bytes] = deque()
         self._notices: list[Notice] = []
         self._intake: Intake | None = None
@@ -106,8 +108,7 @@ class LinkSession:
         self._peer_vector: Vector = {}
         self._known_at_start: Vector = {}
         """What the peer knew when its burst began."""
-        self._interest: set[bytes] | None = None
-        """Swarms that the peer has narrowed the link to."""
+        self._interest = PeerInterest()
         self._everything = False
         """Do both ends send everything anew because this one was told so?"""
         self._lacked = 0
@@ -135,14 +136,8 @@ class LinkSession:
         if self.is_closed:
             return
         self._enter(State.AUTHENTICATING, now)
-        if not self.dials:
-            self._auth = Verifier(self._credential, binding=binding)
-            return
-        prover = Prover(self._credential, name=self._replica.name, binding=binding)
-        self._auth = prover
-        self._send_control(
-            FrameType.AUTH_FIRST, v=wire.PROTOCOL_VERSION, mechanism=prover.mechanism, message=prover.first()
-        )
+        self._handshake = Handshake(self._credential, dials=self.dials, name=self._replica.name, binding=binding)
+        self._send_control(self._handshake.first())
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes off the wire and apply all that they complete; never raises for what a peer sends."""
@@ -203,8 +198,9 @@ class LinkSession:
 
     def check_credential(self, now: float) -> None:
         """The credentials have changed: close unless the peer's proof still counts."""
-        if isinstance(self._auth, Verifier) and self._auth.is_void:
-            self._refuse(f"the credential of {self._auth.name} was revoked or replaced", "authentication", now)
+        void_name = self._handshake.void_name if self._handshake else ""
+        if void_name:
+            self._refuse(f"the credential of {void_name} was revoked or replaced", "authentication", now)
 
     @property
     def is_closed(self) -> bool:
@@ -322,16 +318,6 @@ class LinkSession:
 
     def statistics(self, now: float) -> SessionStatistics:
         """A frozen snapshot of the figures."""
-        vector = self._replica.vector() if self._replica.forwards else {}
-        own = self._replica.position(self._replica.name)
-        if own is not None:
-            vector[self._replica.name] = own
-        vector.pop(self.peer.name if self.peer else "", None)
-        lag = 0
-        for origin, mine in vector.items():
-            theirs = self._peer_vector.get(origin, Position(0, 0))
-            known = theirs.sequence if theirs.incarnation == mine.incarnation else 0
-            lag += max(0, mine.sequence - known)
         return SessionStatistics(
             peer=self.peer.name if self.peer else "",
             peer_address=self.peer_address,
@@ -346,7 +332,7 @@ class LinkSession:
             received_batches=self._intake.batches if self._intake else 0,
             sent_batches=self._sent_batches,
             received_records=self._intake.records if self._intake else 0,
-            peer_lag_batches=lag,
+            peer_lag_batches=self._feed.lag(self._peer_vector) if self._feed else 0,
             unconfirmed_frames=self._progress.sent_frames - self._progress.confirmed_frames,
             skipped_bytes=self._feed.skipped_bytes if self._feed else 0,
             heard_seconds_ago=now - self._progress.heard_at,
@@ -361,8 +347,6 @@ class LinkSession:
         if kind not in LEGAL[self.state]:
             raise LinkError(f"protocol error: {kind.name} is not allowed while {self.state.value}")
         match kind:
-            case FrameType.AUTH_FIRST | FrameType.AUTH_CHALLENGE | FrameType.AUTH_PROOF | FrameType.AUTH_FINAL:
-                self._receive_auth(kind, wire.read_control(payload), now)
             case FrameType.CLOSE:
                 self._receive_close(payload, now)
             case FrameType.HELLO:
@@ -378,49 +362,28 @@ class LinkSession:
                 self._sync_if_done(now)
             case FrameType.HEARTBEAT:
                 self._receive_heartbeat(wire.decode_heartbeat(payload), now)
+            case _ if kind in AUTH_FRAMES:
+                self._receive_auth(kind, payload, now)
             case _:
                 self._receive_stream(kind, payload, now)
 
-    def _receive_auth(self, kind: FrameType, fields: dict[bytes, Any], now: float) -> None:
-        auth = self._auth
-        message = wire.text(fields, "message")
-        match kind, auth:
-            case FrameType.AUTH_FIRST, Verifier():
-                version = wire.number(fields, "v")
-                if version != wire.PROTOCOL_VERSION:
-                    raise LinkError(
-                        f"protocol version {version} is not spoken here: the listener speaks {wire.PROTOCOL_VERSION},"
-                        f" the dialer {version}; run the same release on both nodes"
-                    )
-                if wire.text(fields, "mechanism") != auth.mechanism:
-                    raise LinkError("link.tls differs: one side has it on, the other off")
-                self._send_control(FrameType.AUTH_CHALLENGE, message=self._checked(auth.challenge, message))
-            case FrameType.AUTH_CHALLENGE, Prover():
-                self._send_control(FrameType.AUTH_PROOF, message=auth.proof(message))
-            case FrameType.AUTH_PROOF, Verifier():
-                self._send_control(FrameType.AUTH_FINAL, message=self._checked(auth.final, message))
-                self._greet(now)
-            case FrameType.AUTH_FINAL, Prover():
-                auth.verify(message)
-                self._greet(now)
-            case _:
-                raise LinkError(f"protocol error: {kind.name} is not for this side")
-
-    def _checked(self, step: Callable[[str], str], message: str) -> str:
-        """Run a step of the verifier; its refusal is detailed only to this node's own operator."""
+    def _receive_auth(self, kind: FrameType, payload: bytes, now: float) -> None:
+        handshake = self._handshake
+        if handshake is None:
+            raise LinkError(f"protocol error: {kind.name} before TLS")
         try:
-            return step(message)
+            self._send_control(handshake.receive(kind, wire.read_control(payload)))
         except LinkError as error:
-            self.authentication_failed = True
-            self._refuse(str(error), "authentication", self._progress.heard_at)
-            if isinstance(self._auth, Verifier):
-                self.reason = f"{error}: {self._auth.detail}"
+            if handshake.detail:
+                # The stranger is told less than this node's own operator.
+                self.authentication_failed = True
+                self._refuse(str(error), error.kind, now)
+                self.reason = f"{error}: {handshake.detail}"
             raise
-
-    def _greet(self, now: float) -> None:
-        self._decoder.max_payload_bytes = MAX_PAYLOAD_BYTES
-        self._enter(State.COMPARING, now)
-        self._control.append(wire.encode_hello(self._replica.hello(now)))
+        if handshake.is_proven:
+            self._decoder.max_payload_bytes = MAX_PAYLOAD_BYTES
+            self._enter(State.COMPARING, now)
+            self._control.append(wire.encode_hello(self._replica.hello(now)))
 
     def _receive_close(self, payload: bytes, now: float) -> None:
         reason = wire.read_control(payload).get(b"reason")
@@ -432,8 +395,8 @@ class LinkSession:
     def _receive_hello(self, hello: Hello, now: float) -> None:
         if self.peer is not None:
             raise LinkError("protocol error: a second HELLO")
-        if isinstance(self._auth, Verifier):
-            self._auth.vouch_for(hello.name, forwards=hello.forwards)
+        if self._handshake is not None:
+            self._handshake.check_hello(hello)
         mine = self._replica.hello(now)
         greeting.check(mine, hello, self._policy.clocks)
         self._owner.admit(self, hello, now)
@@ -454,7 +417,7 @@ class LinkSession:
             raise LinkError("protocol error: VECTOR before HELLO")
         self._peer_vector = self._known_at_start = vector
         everything = everything or self._everything
-        self._feed = Feed(self._replica, self.peer, vector, everything=everything, interest=self._interest)
+        self._feed = Feed(self._replica, self.peer, vector, everything=everything, interest=self._interest.info_hashes)
         self._control.append(wire.encode_burst(self._feed.plans))
         self._progress.sent(now)
         self._progress.data_at = now
@@ -466,20 +429,8 @@ class LinkSession:
             raise LinkError("protocol error: INTEREST before HELLO")
         if self.peer.forwards:
             raise LinkError("protocol error: INTEREST of a hub, which is sent everything")
-        if interest is Interest.TRACK and self._feed is not None:
-            raise LinkError("protocol error: INTEREST TRACK after VECTOR")
-        if interest is Interest.TRACK and self._interest is None:
-            self._interest = set()
-        if self._interest is not None:
-            if interest is Interest.DROP:
-                self._interest.difference_update(info_hashes)
-            else:
-                self._interest.update(info_hashes)
-            if len(self._interest) > wire.MAX_INTEREST:
-                raise LinkError(f"more than {wire.MAX_INTEREST} swarms named in INTEREST", kind="flood")
-        if interest is Interest.FETCH:
-            if self._feed is None:
-                raise LinkError("protocol error: INTEREST FETCH before VECTOR")
+        self._interest.receive(interest, info_hashes, has_begun=self._feed is not None)
+        if interest is Interest.FETCH and self._feed is not None:
             self._feed.fetch(info_hashes, now)
 
     def _receive_heartbeat(self, heartbeat: wire.Heartbeat, now: float) -> None:
@@ -566,8 +517,9 @@ class LinkSession:
         self._inbox.clear()
         self._enter(State.CLOSED, now)
 
-    def _send_control(self, kind: FrameType, **fields: Any) -> None:
-        self._control.append(wire.control(kind, **fields))
+    def _send_control(self, data: bytes) -> None:
+        if data:
+            self._control.append(data)
 
     def _entered_handshake_ends(self) -> float:
         return self._entered + self._policy.handshake_timeout_seconds

@@ -106,7 +106,8 @@ class LinkConnection:
             # It was gone before it was set up.
             self._lost(error)
         except Exception as error:
-            # A fault of this program that one link brings out: it must not take the tracker down with it.
+            # A fault of this program that one link brings out, so of no kind known beforehand: it must not take the
+            # tracker down with it.
             log.exception("link crashed", address=self.session.peer_address)
             self.session.end_of_stream(trio.current_time(), why=f"a fault of this node: {plain_error(error)}")
         finally:

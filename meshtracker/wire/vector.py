@@ -47,6 +47,7 @@ def decode_vector(payload: bytes, at: int = 0) -> Vector:
 
 
 def read_position(value: Any) -> Position:
+    """A pair of numbers from 0 to 2^63-1. Raises `WireError`."""
     match value:
         case [int(incarnation), int(sequence)] if 0 <= incarnation < 1 << 63 and 0 <= sequence < 1 << 63:
             return Position(incarnation, sequence)
@@ -59,12 +60,14 @@ def is_name(name: str) -> bool:
 
 
 def checked_name(name: str) -> str:
+    """The same. Raises `WireError` unless it `is_name`."""
     if not is_name(name):
         raise WireError("a node name is empty, too long or has characters other than letters, digits, '.', '_' and '-'")
     return name
 
 
 def read_name(payload: bytes, at: int) -> tuple[str, int]:
+    """``(a name with its length in front, where it ends)``. Raises `WireError`."""
     end = at + 1 + payload[at] if at < len(payload) else len(payload) + 1
     if end > len(payload):
         raise WireError("a node name is cut short")

@@ -44,6 +44,9 @@ CONNECTION_SECONDS = 50.0
 ANSWER_SECONDS = 5.0
 """An announce without an answer for so long is lost."""
 TICK_SECONDS = 0.001
+"""Between two looks at what is due and what has come: the kernel notes when an answer came, so it may wait."""
+RETRY_SECONDS = 0.1
+"""Between two requests for the first connection id."""
 START_SECONDS = 60.0
 """A node that starts with a large snapshot answers late."""
 WINDOW = 150
@@ -149,9 +152,8 @@ class Announcer:
         while not self._connection_id:
             if time.monotonic() > deadline:
                 raise SystemExit("the tracker does not answer")
-            self._connect_at = 0.0
             self._connect()
-            time.sleep(0.1)
+            self._wait(until=self._connect_at)
             self._receive()
 
     def run(self, bodies: Iterator[bytes], *, rate: float, seconds: float, window: int) -> float:
@@ -160,21 +162,23 @@ class Announcer:
         No more than ``window`` announces are without an answer at once; what is due meanwhile is sent late.
         """
         start = time.monotonic()
-        while (elapsed := time.monotonic() - start) < seconds and not _is_closed(sys.stdin):
+        while not _is_closed(sys.stdin, TICK_SECONDS) and (elapsed := time.monotonic() - start) < seconds:
+            self._receive()
+            self._give_up(ANSWER_SECONDS)
             self._connect()
             for _ in range(min(int(elapsed * rate) + 1 - self.sent, window - len(self._sent_ns))):
                 self._send(next(bodies))
-            # Answers may wait: the kernel notes when they came.
-            time.sleep(TICK_SECONDS)
-            self._receive()
-            self._give_up(ANSWER_SECONDS)
         lasted = time.monotonic() - start
         stop = time.monotonic() + ANSWER_SECONDS
         while self._sent_ns and time.monotonic() < stop:
-            time.sleep(TICK_SECONDS)
+            self._wait(until=stop)
             self._receive()
         self._give_up(0.0)
         return lasted
+
+    def _wait(self, *, until: float) -> None:
+        """Until something has come, or until that time."""
+        select.select([self._socket], [], [], max(0.0, until - time.monotonic()))
 
     def _give_up(self, after_seconds: float) -> None:
         """Count what has waited for so long as lost."""
@@ -190,7 +194,7 @@ class Announcer:
     def _connect(self) -> None:
         now = time.monotonic()
         if now >= self._connect_at:
-            self._connect_at = now + CONNECTION_SECONDS
+            self._connect_at = now + (CONNECTION_SECONDS if self._connection_id else RETRY_SECONDS)
             self._put(udp.pack_connect_request(bytes(4)))
 
     def _send(self, body: bytes) -> None:
@@ -225,8 +229,8 @@ class Announcer:
         self.samples.extend((sent_ns / 1e9, (seconds * 10**9 + nanoseconds - sent_ns) / 1e9))
 
 
-def _is_closed(stream: TextIO) -> bool:
-    ready, _, _ = select.select([stream], [], [], 0)
+def _is_closed(stream: TextIO, within_seconds: float) -> bool:
+    ready, _, _ = select.select([stream], [], [], within_seconds)
     return bool(ready) and not os.read(stream.fileno(), 1)
 
 

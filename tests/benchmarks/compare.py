@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -63,7 +63,7 @@ def process(command: list[str], cwd: str) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     ) as server:
         try:
-            wait_until_it_listens()
+            wait_until_it_listens(server)
             yield server.pid
         finally:
             server.send_signal(signal.SIGTERM)
@@ -73,15 +73,14 @@ def process(command: list[str], cwd: str) -> Iterator[int]:
                 server.kill()
 
 
-def wait_until_it_listens() -> None:
-    """Bounded wait for the TCP port."""
+def wait_until_it_listens(server: subprocess.Popen[bytes]) -> None:
+    """Bounded wait for the TCP port: another program's process does not tell when it is ready, only that it has ended."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        try:
-            with socket.create_connection(("127.0.0.1", PORT), 0.2):
-                return
-        except OSError:
-            time.sleep(0.05)  # a process of another program: nothing tells when it is ready
+        with suppress(OSError), socket.create_connection(("127.0.0.1", PORT), 0.2):
+            return
+        with suppress(subprocess.TimeoutExpired):
+            raise SystemExit(f"the server ended: exit code {server.wait(0.05)}")
     raise SystemExit("the server did not start")
 
 

@@ -19,7 +19,7 @@ from tests.link.support import (
     pair,
     refused,
 )
-from tests.mouth_to_mouth import NOW, Link, announce, frames, node, rows, settle, synced
+from tests.mouth_to_mouth import NOW, Link, Wire, announce, frames, node, rows, settle, swallow_data, synced
 
 
 def test_a_link_comes_up_and_brings_everything() -> None:
@@ -36,6 +36,21 @@ def test_a_link_comes_up_and_brings_everything() -> None:
     assert kinds[:5] == ["AUTH_FIRST", "AUTH_PROOF", "HELLO", "VECTOR", "BURST"]
     # Snapshots come before the end of the burst, which says that all of them were sent.
     assert kinds.index("SNAPSHOT_END") < kinds.index("END_OF_BURST")
+
+
+def without_heartbeats(data: bytes) -> bytes:
+    return b"".join(frame(kind, payload) for kind, payload in frames(data) if kind is not FrameType.HEARTBEAT)
+
+
+@pytest.mark.parametrize(("way", "synced_ends"), [(swallow_data, (False, False)), (without_heartbeats, (True, False))])
+def test_an_end_is_synced_once_its_burst_is_confirmed(way: Wire, synced_ends: tuple[bool, bool]) -> None:
+    """However small the burst is, so that the system's buffer takes it all."""
+    leaf, hub = pair(3)
+    link = Link(leaf, hub)
+    link.wires[link.leaf] = way
+    settle(link)
+    assert tuple(end.state is State.SYNCED for end in link.ends) == synced_ends
+    assert all(end.state in (State.BURSTING, State.SYNCED) for end in link.ends)
 
 
 def test_changes_flow_both_ways_and_to_other_leaves() -> None:

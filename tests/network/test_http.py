@@ -6,6 +6,7 @@ import random
 import resource
 import socket
 import struct
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -463,15 +464,15 @@ async def test_10000_idle_connections_disturb_no_announce() -> None:
     service = make_service(frontend, max_connections=12_000)
     async with running(service) as (host, port), trio.open_nursery() as nursery:
         script = (
-            "import resource, socket, sys, time\n"
+            "import resource, socket, sys\n"
             "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
             "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))\n"
             f"idle = [socket.create_connection(({host!r}, {port})) for _ in range(10_000)]\n"
             "for number, client in enumerate(idle):\n"
             f"    client.sendall((b'', b'GET /', {HEALTH!r})[number % 3])\n"
-            "time.sleep(300)\n"
+            "sys.stdin.read()\n"
         )
-        nursery.start_soon(partial(trio.run_process, [sys.executable, "-c", script]))
+        await nursery.start(partial(trio.run_process, [sys.executable, "-c", script], stdin=subprocess.PIPE))
         await wait_until_idle(service, frontend, connections=10_000)
         await announces_stay_quick(service)
         nursery.cancel_scope.cancel()
