@@ -24,7 +24,7 @@ from meshtracker.demo.summary import summary
 from meshtracker.demo.verdict import reach_verdict
 from meshtracker.demo.view import PLAIN_LEGEND, picture, plain_line
 from meshtracker.errors import MeshtrackerError
-from meshtracker.network.connection import plain_error
+from meshtracker.network.errors import plain_error
 
 UNWATCHED_SECONDS = 10.0
 """How long the demo goes on when its output is no terminal and nobody said how long."""

@@ -11,10 +11,8 @@ import random
 class Backoff:
     """The wait before each attempt; doubles its bound at every failure."""
 
-    def __init__(
-        self, *, min_seconds: float, max_seconds: float, rng: random.Random, steady_seconds: float = 0.0
-    ) -> None:
-        """``steady_seconds``: a link that was up for less is one more failure."""
+    def __init__(self, *, min_seconds: float, max_seconds: float, steady_seconds: float, rng: random.Random) -> None:
+        """``steady_seconds``, above 0: a link that was up for less is one more failure."""
         self._min_seconds = min_seconds
         self._max_seconds = max_seconds
         self._steady_seconds = steady_seconds

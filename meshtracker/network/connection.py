@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import ssl
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -14,6 +12,7 @@ import trio
 from meshtracker.link.authentication import channel_binding
 from meshtracker.link.session import LinkSession
 from meshtracker.link.state import State
+from meshtracker.network.errors import plain_error
 
 log = structlog.get_logger()
 
@@ -244,23 +243,3 @@ class LinkConnection:
         peer = self.session.peer.name if self.session.peer else "?"
         for notice in self.session.notices():
             getattr(log, notice.level)(f"link {peer}: {notice.text}", address=self.session.peer_address)
-
-
-def plain_error(error: BaseException) -> str:
-    """The words of the error at the bottom, for an operator."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, trio.TooSlowError):
-        return "no answer in time"
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(dict.fromkeys(plain_error(part) for part in error.exceptions))
-    if isinstance(error, ssl.SSLError):
-        # Its errno is OpenSSL's.
-        reason: str = getattr(error, "reason", None) or "unexpected end"  # ssl sets it on what it raises itself
-        return getattr(error, "verify_message", "") or reason.replace("_", " ").lower()
-    if isinstance(error, socket.gaierror):
-        return error.strerror or str(error)
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        # trio puts the address into strerror, where it is only repeated.
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__

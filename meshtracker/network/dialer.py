@@ -13,10 +13,11 @@ import trio
 
 from meshtracker.link.backoff import Backoff
 from meshtracker.link.failover import Failover
+from meshtracker.link.redial import Redial
 from meshtracker.link.session import LinkSession
-from meshtracker.link.split import is_soft_split
 from meshtracker.network.addresses import endpoint_text
-from meshtracker.network.connection import LinkConnection, plain_error
+from meshtracker.network.connection import LinkConnection
+from meshtracker.network.errors import plain_error
 from meshtracker.network.link import LinkService
 
 log = structlog.get_logger()
@@ -76,6 +77,7 @@ class Dialer:
             steady_seconds=self._links.policy.soft_split_after_seconds,
             rng=self._rng,
         )
+        redial = Redial(index, self._failover, backoff)
         while not self._links.is_stopping:
             while not self._is_wanted(index):
                 await self._changed.park()
@@ -84,15 +86,7 @@ class Dialer:
             self._changed.unpark_all()
             if not self._is_wanted(index):
                 continue
-            was_split = is_soft_split(session.reason)
-            if session.was_synced:
-                backoff.link_ended(up_seconds, was_split=was_split)
-            # A link that does not hold is no better than none: the next hub need not wait for ever longer pauses here.
-            if was_split or backoff.failures:
-                self._failover.give_up(index)
-            else:
-                self._failover.note_failed(index)
-            await self._pause(index, backoff.next_seconds())
+            await self._pause(index, redial.wait_seconds(session.reason, up_seconds))
 
     async def _link(self, index: int, session: LinkSession) -> float:
         """Make one attempt and serve what comes of it; returns for how many seconds it was synced."""

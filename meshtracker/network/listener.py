@@ -12,8 +12,9 @@ import trio
 from meshtracker.link.session import LinkSession
 from meshtracker.link.state import HANDSHAKE_STATES
 from meshtracker.network.addresses import endpoint_text, listening_socket
-from meshtracker.network.connection import LinkConnection, plain_error
+from meshtracker.network.connection import LinkConnection
 from meshtracker.network.door import Door, ListenerStatistics, ListenPolicy
+from meshtracker.network.errors import plain_error
 from meshtracker.network.link import LinkService
 from meshtracker.throttle import site
 from meshtracker.wire.compact import packed_address

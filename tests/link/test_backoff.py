@@ -69,5 +69,5 @@ def test_a_path_that_is_broken_for_data_is_no_fast_loop_of_resets() -> None:
 
 
 def test_a_maximum_below_the_minimum_is_a_maximum() -> None:
-    backoff = Backoff(min_seconds=10, max_seconds=2, rng=random.Random(1))
+    backoff = Backoff(min_seconds=10, max_seconds=2, steady_seconds=15, rng=random.Random(1))
     assert all(0 <= backoff.next_seconds() <= 2 for _ in range(50))

@@ -16,6 +16,7 @@ from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.credentials import CredentialList
 from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.session import LinkSession
 from meshtracker.link.statistics import SessionStatistics
 from meshtracker.model import AnnounceRequest, Event
 from meshtracker.network import listener, tls
@@ -156,6 +157,19 @@ async def dialing(
         nursery.start_soon(dialer.run)
         yield leaf
         nursery.cancel_scope.cancel()
+
+
+def dialer_session(leaf: Place, *, peer_address: str) -> LinkSession:
+    """A leaf's end of a link, which the test moves itself."""
+    return LinkSession(
+        replica=leaf.node.mesh,
+        credential=Credential(PASSWORD),
+        dials=True,
+        policy=LinkPolicy(),
+        owner=leaf.node.links,
+        peer_address=peer_address,
+        now=trio.current_time(),
+    )
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 10.0) -> None:

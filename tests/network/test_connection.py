@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
-
-import pytest
 import structlog
 import trio
 import trio.lowlevel
 from structlog.testing import capture_logs
 
-from meshtracker.link.authentication import Credential
-from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.session import LinkSession
 from meshtracker.link.state import State
 from meshtracker.model import Event
-from meshtracker.network import tls
-from meshtracker.network.connection import LinkConnection, plain_error
+from meshtracker.network.connection import LinkConnection
 from meshtracker.wire.frame import FrameDecoder, FrameType
-from tests.network.places import PASSWORD, Place, dialing, listening, place, until
+from tests.network.places import Place, dialer_session, dialing, listening, place, until
 
 
 def session_of(leaf: Place) -> LinkSession:
     """A leaf's end that the test itself moves."""
-    session = LinkSession(
-        replica=leaf.node.mesh,
-        credential=Credential(PASSWORD),
-        dials=True,
-        policy=LinkPolicy(),
-        owner=leaf.node.links,
-        peer_address="hub",
-        now=trio.current_time(),
-    )
+    session = dialer_session(leaf, peer_address="hub")
     session.connected(trio.current_time())
     session.secured(None, trio.current_time())
     return session
@@ -135,22 +120,3 @@ async def test_a_fault_of_the_program_ends_one_link_only() -> None:
                 await until(lambda: any("a fault of this node" in link.reason for link in hub.links()))
         assert any(entry["event"] == "link crashed" for entry in entries)
         assert good.node.links.synced()
-
-
-def test_errors_in_plain_words() -> None:
-    refused = OSError("all attempts to connect failed")
-    refused.__cause__ = ExceptionGroup("attempts", [ConnectionRefusedError(111, "Connection refused")] * 2)
-    assert plain_error(refused) == "Connection refused"
-    assert plain_error(trio.TooSlowError()) == "no answer in time"
-    assert plain_error(ValueError()) == "ValueError"
-    assert plain_error(socket.gaierror(-2, "Name or service not known")) == "Name or service not known"
-
-
-def test_openssl_has_error_numbers_of_its_own() -> None:
-    hello, answer = ssl.MemoryBIO(), ssl.MemoryBIO()
-    end = tls.client_context(None).wrap_bio(answer, hello)
-    answer.write(b"220 mail.example.org ESMTP\r\n")
-    with pytest.raises(ssl.SSLError) as caught:
-        end.do_handshake()
-    assert plain_error(caught.value) == "wrong version number"
-    assert plain_error(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")) == "unexpected end"

@@ -9,13 +9,10 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from meshtracker.link.authentication import Credential
-from meshtracker.link.policy import LinkPolicy
-from meshtracker.link.session import LinkSession
 from meshtracker.network import tls
 from meshtracker.network.connection import LinkConnection
 from meshtracker.node.commands import CommandError, ResetLinks
-from tests.network.places import PASSWORD, Place, dialing, is_synced, listening, place, until
+from tests.network.places import Place, dialer_session, dialing, is_synced, listening, place, until
 
 RESETS = 10
 RESET_EVERY_SECONDS = 0.1
@@ -86,15 +83,7 @@ async def test_ten_resets_a_second_under_load(
 async def test_a_link_that_is_reset_while_it_is_dialled_hangs_up() -> None:
     """The other end says nothing: there is no handshake to wait for."""
     leaf = place("leaf")
-    session = LinkSession(
-        replica=leaf.node.mesh,
-        credential=Credential(PASSWORD),
-        dials=True,
-        policy=LinkPolicy(),
-        owner=leaf.node.links,
-        peer_address="127.0.0.1:1",
-        now=trio.current_time(),
-    )
+    session = dialer_session(leaf, peer_address="127.0.0.1:1")
     leaf.node.links.add(session)
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from meshtracker.link.backoff import Backoff
 from meshtracker.link.failover import Failover
+from meshtracker.link.redial import Redial
 from meshtracker.link.session import LinkSession
-from meshtracker.link.split import is_soft_split
 from tests.simulation.connection import Connection, Edge, End
 
 if TYPE_CHECKING:
@@ -29,15 +29,7 @@ class Dialer:
         self._world = world
         self._timeline = world.timeline
         self._failover = Failover(len(edges))
-        self._backoffs = [
-            Backoff(
-                min_seconds=RECONNECT_MIN_SECONDS,
-                max_seconds=RECONNECT_MAX_SECONDS,
-                steady_seconds=world.policy.soft_split_after_seconds,
-                rng=world.dice,
-            )
-            for _ in edges
-        ]
+        self._redials = [Redial(index, self._failover, self._backoff()) for index in range(len(edges))]
         self._ends: dict[int, End] = {}
         self._parked: list[int] = []
         """Hubs that are not wanted."""
@@ -46,6 +38,14 @@ class Dialer:
         self._waits = 0
         for edge in edges:
             host.links.expect(edge.address)
+
+    def _backoff(self) -> Backoff:
+        return Backoff(
+            min_seconds=RECONNECT_MIN_SECONDS,
+            max_seconds=RECONNECT_MAX_SECONDS,
+            steady_seconds=self._world.policy.soft_split_after_seconds,
+            rng=self._world.dice,
+        )
 
     def run(self) -> None:
         """Begin with all of them."""
@@ -104,17 +104,9 @@ class Dialer:
             self._parked.append(index)
             self._look_again()
             return
-        backoff = self._backoffs[index]
-        was_split = is_soft_split(session.reason)
-        if session.was_synced:
-            backoff.link_ended(up_seconds, was_split=was_split)
-        if was_split or backoff.failures:
-            self._failover.give_up(index)
-        else:
-            self._failover.note_failed(index)
         self._waits += 1
         self._pauses[index] = self._waits
-        when = self._timeline.now + backoff.next_seconds()
+        when = self._timeline.now + self._redials[index].wait_seconds(session.reason, up_seconds)
         self._timeline.at(when, self._host.process, self._paused, index, self._waits)
         self._look_again()
 

@@ -220,7 +220,11 @@ class World:
                 self.takes_effect(injection)
 
     def _must_be_found(self, injection: Injection, effect_at: float, bound: float) -> None:
-        known = any(end.is_gone or end.session.state is State.SOFT_SPLIT for end in injection.finders)
+        known = any(
+            # A process that died before it had accepted the connection is not there to find anything.
+            end.is_gone or end.process.is_dead or (end.is_open and end.session.state is State.SOFT_SPLIT)
+            for end in injection.finders
+        )
         over = injection.lifted or injection.effect_at != effect_at
         if not (over or known or injection.found_after_seconds is not None):
             self.violated(f"{injection.kind} on {injection.connection.edge} was not found within {bound:.1f} s")
