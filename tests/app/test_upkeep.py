@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -11,6 +12,7 @@ import pytest
 import structlog
 import trio
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 from trio.testing import MockClock
 
 from meshtracker.app import upkeep
@@ -80,25 +82,26 @@ async def test_the_systems_clock_is_followed() -> None:
     assert attrs.asdict(node.statistics(trio.current_time()))["name"] == "a"
 
 
+async def said(log: Sequence[EventDict], count: int) -> list[str]:
+    """The levels of all lines, once there are so many."""
+    with trio.fail_after(10):
+        while len(log) < count:
+            await trio.sleep(0.01)
+    return [line["log_level"] for line in log]
+
+
 async def test_an_access_list_is_followed(tmp_path: Path) -> None:
     # In real time: a clock that jumps would not wait for the thread that reads the file.
     node, path = make_node(), tmp_path / "torrents"
     path.write_text("aa" * 20)
     with capture_logs() as log:
-
-        async def said(count: int) -> list[str]:
-            with trio.fail_after(10):
-                while len(log) < count:
-                    await trio.sleep(0.01)
-            return [line["log_level"] for line in log]
-
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: upkeep.watch_access(node, path, lambda: read_list(path), 0.01))
-            assert await said(1) == ["info"]
+            assert await said(log, 1) == ["info"]
             path.write_text("half a line")
-            await said(2)
+            await said(log, 2)
             path.unlink()
-            await said(3)
+            await said(log, 3)
             assert node.access.info_hashes == {b"\xaa" * 20}
             path.write_text("bb" * 20)
             # Between creation and writing the file is empty, which is a list too.
@@ -126,19 +129,12 @@ async def test_the_list_of_those_who_may_link_is_followed(tmp_path: Path) -> Non
     links = LinkService(node, credential=credential, policy=LinkPolicy())
     whole = empty.without("a").without("b").to_text()
     with capture_logs() as log:
-
-        async def said(count: int) -> list[str]:
-            with trio.fail_after(10):
-                while len(log) < count:
-                    await trio.sleep(0.01)
-            return [line["log_level"] for line in log]
-
         async with trio.open_nursery() as nursery:
             nursery.start_soon(upkeep.watch_credentials, file, links, 0.01)
             await trio.sleep(0.1)
             assert log == []
             path.write_text(whole[: len(whole) // 2])
-            assert set(await said(1)) == {"error"}
+            assert set(await said(log, 1)) == {"error"}
             assert "is it still being written?" in log[0]["reason"] or "expected" in log[0]["reason"]
             assert credential.entry("a") is not None
             path.unlink()
@@ -151,7 +147,7 @@ async def test_the_list_of_those_who_may_link_is_followed(tmp_path: Path) -> Non
             assert credential.entry("a") is not None
             assert credential.entry("b") is None
             edit(path, lambda listed: (listed or empty).without("a").without("b"))
-            assert (await said(before + 1))[-1] == "info"
+            assert (await said(log, before + 1))[-1] == "info"
             assert (log[-1]["nodes"], log[-1]["revoked"]) == (0, 2)
             assert credential.entry("b") is not None
             nursery.cancel_scope.cancel()

@@ -74,7 +74,7 @@ def process(command: list[str], cwd: str) -> Iterator[int]:
 
 
 def wait_until_it_listens(server: subprocess.Popen[bytes]) -> None:
-    """Bounded wait for the TCP port: another program's process does not tell when it is ready, only that it has ended."""
+    """Bounded wait for the TCP port: a process of another program tells that it has ended, not that it is ready."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", PORT), 0.2):

@@ -32,8 +32,6 @@ PATIENT = LinkPolicy(
 """Frames may be on their way for minutes here, HELLO among them."""
 SMALL = {"max_batch_bytes": 400, "max_log_bytes": 2500}
 """So that bursts need snapshots, and batches are cut."""
-TINY_PIECES = ("meshtracker.node.transfer.PIECE_BYTES", 150)
-"""So that snapshots have several pieces, with batches between them."""
 
 Edge = tuple[str, str]
 """Who dials, and whom."""

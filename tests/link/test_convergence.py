@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.link.story import TINY_PIECES, Story
+from tests.link.story import Story
 from tests.mouth_to_mouth import rows
 
-
-@pytest.fixture(autouse=True)
-def tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(*TINY_PIECES)
+pytestmark = pytest.mark.usefixtures("tiny_pieces")
 
 
 def run(seed: int, acts: int = 120) -> Story:

@@ -7,12 +7,9 @@ import random
 
 import pytest
 
-from tests.link.story import TINY_PIECES, Edge, Story
+from tests.link.story import Edge, Story
 
-
-@pytest.fixture(autouse=True)
-def tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(*TINY_PIECES)
+pytestmark = pytest.mark.usefixtures("tiny_pieces")
 
 
 def graph(seed: int) -> Story:

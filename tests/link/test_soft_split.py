@@ -1,9 +1,7 @@
-"""A link that is up while no data flows: found in time, told to both ends, healed; and never seen in vain."""
+"""A link that is up while no data flows: found in time, and never seen in vain."""
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Callable
 
 import pytest
@@ -11,37 +9,9 @@ import pytest
 from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.session import LinkSession
 from meshtracker.link.state import State
-from meshtracker.node.node import Node
-from meshtracker.wire.frame import HEADER, FrameType, frame
-from meshtracker.wire.link import control
-from tests.link.support import ALARMING, SYNCED, batch_of, heartbeat_of, pair, refused
-from tests.mouth_to_mouth import (
-    NOW,
-    Link,
-    announce,
-    live,
-    node,
-    rows,
-    settle,
-    swallow_all,
-    swallow_data,
-    synced,
-)
-
-AFTER = LinkPolicy().soft_split_after_seconds
-BOUND = AFTER + LinkPolicy().heartbeat_seconds
-"""A soft-split is found by then."""
-TICK = 0.5
-
-
-def steady(
-    policy: LinkPolicy | None = None, *, leaf_policy: LinkPolicy | None = None
-) -> tuple[Link, Node, Node, float]:
-    """A link that has been idle for a while, with heartbeats at their pace; all that was sent is confirmed."""
-    leaf, hub = pair(5)
-    link = synced(leaf, hub, leaf_policy=leaf_policy or policy, hub_policy=policy)
-    now = live([link], [leaf, hub], NOW, 61.5, tick=TICK)
-    return link, leaf, hub, live([link], [], now, 10.0, tick=TICK)
+from tests.link.soft_split import AFTER, BOUND, TICK, steady
+from tests.link.support import ALARMING, SYNCED, pair
+from tests.mouth_to_mouth import NOW, Link, announce, live, node, rows, swallow_all, swallow_data, synced
 
 
 def trickle(end: LinkSession, wire: bytes) -> Callable[[float], None]:
@@ -53,10 +23,6 @@ def trickle(end: LinkSession, wire: bytes) -> Callable[[float], None]:
         del left[:1]
 
     return more
-
-
-def alarms(end: LinkSession) -> list[str]:
-    return [notice.text for notice in end.notices() if notice.level == "error"]
 
 
 # ---------------------------------------------------------------- found in time
@@ -169,142 +135,6 @@ def test_a_split_during_the_burst_is_found_too() -> None:
     assert State.SYNCED not in link.states
 
 
-# ---------------------------------------------------------------- healed
-
-
-@pytest.mark.parametrize(
-    ("wires", "rules"),
-    [
-        ({1: swallow_data}, "inbound|outbound"),
-        ({0: swallow_data}, "inbound|outbound"),
-        ({1: swallow_all}, "silent|outbound"),
-        ({0: swallow_data, 1: swallow_data}, "inbound|outbound"),
-    ],
-)
-def test_the_link_closes_itself_and_says_why(wires: dict[int, Callable[[bytes], bytes]], rules: str) -> None:
-    link, leaf, hub, start = steady()
-    link.wires = {link.ends[index]: wire for index, wire in wires.items()}
-    now = start
-    while State.CLOSED not in link.states:
-        now = live([link], [leaf, hub], now, TICK)
-    assert now - start <= BOUND
-    found = [end for end in link.ends if end.verdict is not None]
-    for end in found:
-        assert re.fullmatch(rf"soft-split \(({rules})\): .* 1[5-9]\.\d s.*", end.reason), end.reason
-        assert (end.reason, end.was_reset, end.refusal_kind) == (str(end.verdict), True, "soft-split")
-        assert alarms(end) == [end.reason]
-        statistics = end.statistics(now)
-        assert (statistics.verdict, statistics.soft_splits) == (end.reason, 1)
-        [neighbour] = (leaf if end is link.leaf else hub).links.neighbours(now)
-        assert (neighbour.soft_splits, neighbour.split_resets, neighbour.resets) == (1, 1, 0)
-    if len(found) == 1 and link.wires.get(found[0]) is not swallow_all:
-        [far] = [end for end in link.ends if end not in found]
-        assert (far.reason, far.told_by_peer, far.refusal_kind) == (found[0].reason, True, "")
-    # The next connection makes it good.
-    link.cut(now)
-    announce(leaf, 77, now)
-    leaf.mesh.flush(now)
-    again = synced(leaf, hub, now)
-    assert "partial" in again.hub.statistics(now).resync
-    assert rows(leaf) == rows(hub)
-
-
-# ---------------------------------------------------------------- alarmed
-
-
-def test_without_reset_the_alarm_repeats_as_long_as_it_lasts() -> None:
-    link, leaf, hub, now = steady(ALARMING)
-    for end in link.ends:
-        end.notices()
-    link.wires = dict.fromkeys(link.ends, swallow_all)
-    told: dict[LinkSession, list[tuple[float, str]]] = {end: [] for end in link.ends}
-    start = now
-    while now < start + 100:
-        now = live([link], [leaf, hub], now, TICK)
-        for end in link.ends:
-            told[end] += [(now, text) for text in alarms(end)]
-    for end in link.ends:
-        times = [at for at, _ in told[end]]
-        assert times[0] - start <= AFTER
-        assert [later - earlier for earlier, later in itertools.pairwise(times)] == [AFTER] * 5
-        for at, text in told[end]:
-            assert text == f"soft-split (silent): nothing heard for {AFTER + at - times[0]:.1f} s"
-        assert end.soft_splits == 1
-        assert str(end.verdict) == told[end][-1][1]
-        assert end.state is State.SOFT_SPLIT
-
-
-def test_a_stall_that_ends_recovers_by_itself() -> None:
-    """Bytes are held up and not lost: a way that stood still for a minute."""
-    link, leaf, hub, start = steady(ALARMING)
-    held: dict[LinkSession, bytearray] = {end: bytearray() for end in link.ends}
-    for end in link.ends:
-        end.notices()
-
-    def hold(end: LinkSession) -> Callable[[bytes], bytes]:
-        def wire(data: bytes) -> bytes:
-            held[end].extend(data)
-            return b""
-
-        return wire
-
-    link.wires = {end: hold(end) for end in link.ends}
-    now = live([link], [leaf, hub], start, 60.0)
-    assert link.states == (State.SOFT_SPLIT, State.SOFT_SPLIT)
-    link.wires.clear()
-    for end, target in (link.ends, link.ends[::-1]):
-        target.receive_data(bytes(held[end]), now)
-    now = live([link], [leaf, hub], now, 5.5)
-    assert link.states == SYNCED
-    for end in link.ends:
-        notices = [(notice.level, notice.text) for notice in end.notices()]
-        [recovered] = [text for level, text in notices if text.startswith("recovered")]
-        assert re.fullmatch(r"recovered from the soft-split after \d\d s", recovered)
-        assert ("info", recovered) in notices
-        assert end.soft_splits == 1
-    live([link], [leaf, hub], now, 600)
-    assert not alarms(link.leaf)
-    assert rows(leaf) == rows(hub)
-
-
-def test_a_burst_that_ends_during_a_soft_split() -> None:
-    """The link is synced then, and says so when the alarm is over."""
-    leaf, hub = pair(5)
-    link = Link(leaf, hub, policy=ALARMING)
-    while State.BURSTING not in link.states:
-        link.step()
-    bursting = link.states
-    assert bursting[1] is State.BURSTING
-    sent = link.leaf.data_to_send(NOW)
-    now = NOW
-    while link.states == bursting:
-        now = link.hub.next_deadline()
-        link.hub.handle_deadline(now)
-    assert link.hub.state is State.SOFT_SPLIT
-    link.hub.receive_data(sent, now)
-    settle(link, now=now)
-    assert link.leaf.state is State.SYNCED
-    assert link.hub.was_synced
-    assert not hub.links.synced()
-    live([link], [leaf, hub], now, 5.5)
-    assert link.states == SYNCED
-    assert hub.links.synced() == [link.hub]
-
-
-@pytest.mark.parametrize("kind", [FrameType.END_OF_BURST, FrameType.SWARMS_END])
-def test_a_split_link_takes_what_a_link_that_is_up_takes(kind: FrameType) -> None:
-    link, leaf, hub, start = steady(ALARMING)
-    link.wires[link.leaf] = swallow_all
-    now = live([link], [leaf, hub], start, BOUND)
-    assert link.hub.state is State.SOFT_SPLIT
-    before = hub.mesh.position("leaf")
-    assert before is not None
-    link.hub.receive_data(batch_of("leaf", 1000, before.sequence + 1), now)
-    assert hub.mesh.position("leaf") == (1000, before.sequence + 1)
-    if kind is FrameType.SWARMS_END:
-        refused(link.hub, frame(kind), "SWARMS_END without INTEREST FETCH", now)
-
-
 # ---------------------------------------------------------------- no false alarm
 
 
@@ -373,96 +203,3 @@ def test_a_peer_that_waits_for_its_own_stream_owes_nothing() -> None:
     live([link], [again, hub], now, 5.5)
     assert link.states == SYNCED
     assert rows(again) == rows(hub)
-
-
-# ---------------------------------------------------------------- what heartbeats may say
-
-
-def test_a_heartbeat_that_confirms_more_than_was_sent() -> None:
-    link, *_, now = steady()
-    sent = link.hub._progress.sent_frames
-    link.hub.receive_data(heartbeat_of(applied=sent), now)
-    assert link.hub.statistics(now).unconfirmed_frames == 0
-    refused(link.hub, heartbeat_of(applied=sent + 1), "a heartbeat confirms more than was sent", now)
-    assert link.hub.refusal_kind == "protocol"
-
-
-def test_what_is_unconfirmed_is_shown() -> None:
-    link, leaf, _, now = steady()
-    assert link.leaf.statistics(now).unconfirmed_frames <= 1
-    for client in range(4):
-        announce(leaf, client + 50, now)
-        leaf.mesh.flush(now)
-    before = link.leaf.statistics(now).unconfirmed_frames
-    settle(link, now=now)
-    assert link.leaf.statistics(now).unconfirmed_frames == before + 4
-    live([link], [], now, 5.0)
-    assert link.leaf.statistics(now).unconfirmed_frames == 0
-
-
-# ---------------------------------------------------------------- taking in and applying
-
-
-def test_frames_wait_until_they_are_applied_one_by_one() -> None:
-    link, _, hub, now = steady()
-    position = hub.mesh.position("leaf")
-    assert position is not None
-    data = b"".join(batch_of("leaf", 1000, position.sequence + step) for step in (1, 2, 3))
-    link.hub.take_in(data + data[:5], now)
-    applied = []
-    while link.hub.apply(now):
-        applied.append(hub.mesh.position("leaf"))
-    assert applied == [(1000, position.sequence + step) for step in (1, 2, 3)]
-    assert not link.hub.apply(now)
-
-
-def test_what_came_whole_before_damage_is_applied_first() -> None:
-    link, _, hub, now = steady()
-    position = hub.mesh.position("leaf")
-    assert position is not None
-    link.hub.take_in(batch_of("leaf", 1000, position.sequence + 1) + b"GET / HTTP/1.1\r\n\r\n", now)
-    assert link.hub.state is State.SYNCED
-    # Nothing after the damage is believed, whatever it looks like.
-    link.hub.take_in(batch_of("leaf", 1000, position.sequence + 2), now)
-    assert link.hub.apply(now)
-    assert (link.hub.state, link.hub.reason) == (State.CLOSED, "protocol error: not a meshtracker link frame")
-    assert not link.hub.apply(now)
-    assert hub.mesh.position("leaf") == (1000, position.sequence + 1)
-
-
-def test_nothing_after_a_frame_of_an_unknown_type_is_believed() -> None:
-    link, _, hub, now = steady()
-    position = hub.mesh.position("leaf")
-    assert position is not None
-    unknown = HEADER.pack(b"ML", 99, 0, 0)
-    link.hub.take_in(batch_of("leaf", 1000, position.sequence + 1) + unknown, now)
-    link.hub.take_in(batch_of("leaf", 1000, position.sequence + 2), now)
-    while link.hub.apply(now):
-        pass
-    assert link.hub.reason == "protocol error: frame type 99 is unknown"
-    assert hub.mesh.position("leaf") == (1000, position.sequence + 1)
-
-
-def test_what_waits_is_bounded_by_what_was_read() -> None:
-    link, *_, now = steady()
-    smallest = frame(FrameType.HEARTBEAT)
-    link.hub.take_in(smallest * (65_536 // len(smallest)), now)
-    assert len(link.hub._inbox) == 65_536 // HEADER.size
-    assert link.hub.apply(now)
-    # A heartbeat without its figures: that was the last word.
-    assert link.hub.state is State.CLOSED
-    assert not link.hub._inbox
-    link.hub.take_in(smallest, now)
-    assert not link.hub._inbox
-
-
-def test_a_close_is_taken_in_its_turn() -> None:
-    link, _, hub, now = steady()
-    position = hub.mesh.position("leaf")
-    assert position is not None
-    link.hub.take_in(batch_of("leaf", 1000, position.sequence + 1) + control(FrameType.CLOSE, reason="bye"), now)
-    assert link.hub.state is State.SYNCED
-    assert link.hub.apply(now)
-    assert link.hub.apply(now)
-    assert (link.hub.reason, link.hub.told_by_peer) == ("bye", True)
-    assert hub.mesh.position("leaf") == (1000, position.sequence + 1)

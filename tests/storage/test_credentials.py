@@ -37,11 +37,18 @@ def test_it_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def another_owner(path: Path) -> tuple[int, int]:
+    """To whom a file may be given: by root to anybody, by everybody else to one of their own groups."""
+    if os.getuid() == 0:
+        return 12345, 23456
+    groups = [group for group in os.getgroups() if group != path.stat().st_gid]
+    return os.getuid(), next(iter(groups), os.getgid())
+
+
 def test_it_stays_its_owners(tmp_path: Path) -> None:
-    """Root may give a file to anybody, everybody else to one of their groups: not the one that a new file has."""
     path = tmp_path / "credentials"
     edit(path, revoking("a"))
-    owner = (12345, 23456) if os.getuid() == 0 else (os.getuid(), min(os.getgroups(), key=path.stat().st_gid.__eq__))
+    owner = another_owner(path)
     os.chown(path, *owner)
     edit(path, revoking("b"))
     assert (path.stat().st_uid, path.stat().st_gid) == owner
