@@ -23,6 +23,7 @@ from cyclopts.validators import Number
 
 from meshtracker import __version__
 from meshtracker.admin.client import NodeUnreachableError, command_links, fetch
+from meshtracker.admin.commands import MAX_CALLER_CHARACTERS
 from meshtracker.admin.tokens import CONTROL_TOKEN_FILE, read_control_token
 from meshtracker.cli import credentials
 from meshtracker.errors import ConfigurationError, StartError
@@ -32,8 +33,6 @@ EXIT_FAILED = 1
 EXIT_MISCONFIGURED = 2
 EXIT_UNREACHABLE = 3
 DAY_SECONDS = 86_400
-MAX_CALLER_CHARACTERS = 100
-"""As the API takes it."""
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a node that listens everywhere is found
 

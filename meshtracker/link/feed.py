@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Set
 import attrs
 
 from meshtracker.errors import LinkError
-from meshtracker.link.plan import plan_burst, plan_stream
+from meshtracker.link.plan import plan_burst, plan_stream, resync_text
 from meshtracker.link.replica import Replica
 from meshtracker.wire.batch import narrow
 from meshtracker.wire.frame import FrameType, frame
@@ -107,7 +107,7 @@ class Feed:
         return cursor is not None and cursor >= self._targets[origin] and not under_way
 
     def _take_up(self, plan: StreamPlan) -> None:
-        self.sent[plan.origin] = f"full ({plan.reason})" if plan.full else f"partial after batch {plan.after}"
+        self.sent[plan.origin] = resync_text(plan)
         if not plan.full:
             self._cursors[plan.origin] = Position(plan.position.incarnation, plan.after)
             return

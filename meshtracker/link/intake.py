@@ -8,6 +8,7 @@ from __future__ import annotations
 import attrs
 
 from meshtracker.errors import LinkError
+from meshtracker.link.plan import resync_text
 from meshtracker.link.replica import Replica
 from meshtracker.wire.batch import Batch
 from meshtracker.wire.link import Hello, StreamPlan
@@ -59,7 +60,7 @@ class Intake:
         self._snapshots.pop(plan.origin, None)
         if plan.full:
             self._snapshots[plan.origin] = _UnderWay(plan.position.incarnation)
-        self.resync[plan.origin] = f"full ({plan.reason})" if plan.full else f"partial after batch {plan.after}"
+        self.resync[plan.origin] = resync_text(plan)
         how = f"full resync: {plan.reason}" if plan.full else f"partial resync after batch {plan.after}"
         return f"{plan.origin}: {how}"
 

@@ -27,6 +27,11 @@ ASKED_FOR = "asked for"
 EARLIER_LIFE = "earlier life"
 
 
+def resync_text(plan: StreamPlan) -> str:
+    """How a stream is brought up, as status shows it."""
+    return f"full ({plan.reason})" if plan.full else f"partial after batch {plan.after}"
+
+
 def plan_burst(replica: Replica, peer: Hello, theirs: Vector, *, everything: bool) -> list[StreamPlan]:
     """Streams that the peer lacks, its own earlier one first, then this node's own. ``everything``: all anew."""
     streams = []

@@ -30,7 +30,7 @@ class SessionStatistics:
     since_seconds: float
     """How long it has been in that state."""
     resync: str
-    """How the last burst from the peer brought each origin up: "leaf-a: partial after 12; leaf-b: full (new node)"."""
+    """How the peer last brought up each origin: "leaf-a: partial after batch 12; leaf-b: full (new node)"."""
     sent_resync: str
     """The same for what this node sent."""
     warnings: tuple[str, ...]

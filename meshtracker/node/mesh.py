@@ -293,7 +293,7 @@ class Mesh:
         """Merge all records of a batch or a piece of a snapshot; returns how many there were."""
         index = self._registry.origins.index(batch.origin)
         wall_ms = self._clock.wall_ms(now)
-        oldest = (wall_ms - self._tracker.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
+        oldest = self._oldest(now)
         newest = (wall_ms + self._max_future_ms) << STAMP_COUNTER_BITS
         count = 0
         for info_hash, body in groups(batch):
