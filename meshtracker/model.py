@@ -7,8 +7,7 @@ IPv4-mapped IPv6 addresses never appear here: the wire canonicalises them to IPv
 from __future__ import annotations
 
 import enum
-
-import attrs
+from typing import NamedTuple
 
 INFO_HASH_BYTES = 20
 PEER_ID_BYTES = 20
@@ -44,59 +43,125 @@ class PeerState(enum.IntEnum):
     """A tombstone: the client stopped; kept so that an older upsert cannot bring it back."""
 
 
-@attrs.define
 class AnnounceRequest:
     """One announce, the same from every front end.
 
-    Not frozen: one is made for each announce, and frozen attrs instances cost four times as much.
+    A plain class, as `AnnounceAnswer` is: one is made for each announce, and an attrs class costs several times as much
+    where the package is compiled.
     """
 
-    info_hash: bytes
-    """20 bytes; for BEP 52 (v2) torrents the truncated hash."""
-    peer_id: bytes
-    """20 bytes."""
-    key: int
-    """32-bit client key; 0 when the client sent none."""
-    address: bytes
-    """Packed address to hand out for this client: 4 or 16 bytes."""
-    port: int
-    """0 when the client cannot be connected to."""
-    event: Event = Event.NONE
-    left: int = LEFT_UNKNOWN
-    """Bytes still to download."""
-    numwant: int = NUMWANT_DEFAULT
-    both_families: bool = False
-    """Answer with IPv4 and IPv6 peers (HTTP); else only with the family of ``address`` (UDP)."""
-    with_peer_ids: bool = False
-    """Fill ``peer_ids`` and ``peer_ids6`` of the answer (HTTP, ``compact=0``)."""
+    __slots__ = (
+        "address",
+        "both_families",
+        "compact",
+        "event",
+        "info_hash",
+        "key",
+        "left",
+        "numwant",
+        "peer_id",
+        "port",
+        "with_peer_ids",
+    )
+
+    def __init__(
+        self,
+        info_hash: bytes,
+        peer_id: bytes,
+        key: int,
+        address: bytes,
+        port: int,
+        event: Event = Event.NONE,
+        left: int = LEFT_UNKNOWN,
+        numwant: int = NUMWANT_DEFAULT,
+        both_families: bool = False,
+        with_peer_ids: bool = False,
+        compact: bool = True,
+    ) -> None:
+        self.info_hash = info_hash
+        """20 bytes; for BEP 52 (v2) torrents the truncated hash."""
+        self.peer_id = peer_id
+        """20 bytes."""
+        self.key = key
+        """32-bit client key; 0 when the client sent none."""
+        self.address = address
+        """Packed address to hand out for this client: 4 or 16 bytes."""
+        self.port = port
+        """0 when the client cannot be connected to."""
+        self.event = event
+        self.left = left
+        """Bytes still to download."""
+        self.numwant = numwant
+        self.both_families = both_families
+        """Answer with IPv4 and IPv6 peers (HTTP); else only with the family of ``address`` (UDP)."""
+        self.with_peer_ids = with_peer_ids
+        """Fill ``peer_ids`` and ``peer_ids6`` of the answer (HTTP, ``compact=0``)."""
+        self.compact = compact
+        """The answer is to be compact (BEP 23); over HTTP a client may ask for dictionaries instead."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AnnounceRequest) and _fields(self) == _fields(other)
+
+    def __repr__(self) -> str:
+        return f"AnnounceRequest({_fields(self)})"
 
 
-@attrs.define
 class AnnounceAnswer:
     """What the node says to an announce; a front end turns it into bytes."""
 
-    interval_seconds: int
-    min_interval_seconds: int
-    complete: int
-    """Seeders, each client counted once, also when it has an IPv4 and an IPv6 address."""
-    incomplete: int
-    """Peers that are not seeders, partial seeds included."""
-    downloaded: int
-    """Completed downloads, mesh-wide, since the swarm is known."""
-    downloaders: int
-    """``incomplete`` without partial seeds (BEP 21)."""
-    peers: bytes = b""
-    """Compact IPv4 peers (BEP 23): 6 bytes each."""
-    peers6: bytes = b""
-    """Compact IPv6 peers (BEP 7): 18 bytes each."""
-    peer_ids: tuple[bytes, ...] = ()
-    """Peer ids in the order of ``peers``, if asked for."""
-    peer_ids6: tuple[bytes, ...] = ()
-    """Peer ids in the order of ``peers6``, if asked for."""
+    __slots__ = (
+        "complete",
+        "downloaded",
+        "downloaders",
+        "incomplete",
+        "interval_seconds",
+        "min_interval_seconds",
+        "peer_ids",
+        "peer_ids6",
+        "peers",
+        "peers6",
+    )
+
+    def __init__(
+        self,
+        interval_seconds: int,
+        min_interval_seconds: int,
+        complete: int,
+        incomplete: int,
+        downloaded: int,
+        downloaders: int,
+        peers: bytes = b"",
+        peers6: bytes = b"",
+        peer_ids: tuple[bytes, ...] = (),
+        peer_ids6: tuple[bytes, ...] = (),
+    ) -> None:
+        self.interval_seconds = interval_seconds
+        self.min_interval_seconds = min_interval_seconds
+        self.complete = complete
+        """Seeders, each client counted once, also when it has an IPv4 and an IPv6 address."""
+        self.incomplete = incomplete
+        """Peers that are not seeders, partial seeds included."""
+        self.downloaded = downloaded
+        """Completed downloads, mesh-wide, since the swarm is known."""
+        self.downloaders = downloaders
+        """``incomplete`` without partial seeds (BEP 21)."""
+        self.peers = peers
+        """Compact IPv4 peers (BEP 23): 6 bytes each."""
+        self.peers6 = peers6
+        """Compact IPv6 peers (BEP 7): 18 bytes each."""
+        self.peer_ids = peer_ids
+        """Peer ids in the order of ``peers``, if asked for."""
+        self.peer_ids6 = peer_ids6
+        """Peer ids in the order of ``peers6``, if asked for."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AnnounceAnswer) and _fields(self) == _fields(other)
+
+    def __repr__(self) -> str:
+        return f"AnnounceAnswer({_fields(self)})"
 
 
-@attrs.define
-class ScrapeAnswer:
+class ScrapeAnswer(NamedTuple):
     """The counts of one swarm (BEP 48, with BEP 21's ``downloaders``)."""
 
     complete: int
@@ -107,3 +172,7 @@ class ScrapeAnswer:
 
 SCRAPE_UNKNOWN = ScrapeAnswer(0, 0, 0, 0)
 """What a swarm nobody has announced to looks like."""
+
+
+def _fields(message: AnnounceRequest | AnnounceAnswer) -> tuple[object, ...]:
+    return tuple(getattr(message, name) for name in message.__slots__)

@@ -90,7 +90,8 @@ class Probe:
         async with trio.open_nursery() as nursery:
             for other in others:
                 nursery.start_soon(self._await_peer, other, request, started)
-        await entry.announce(attrs.evolve(request, event=Event.STOPPED))
+        request.event = Event.STOPPED
+        await entry.announce(request)
 
     async def _await_peer(self, tracker: Tracker, request: AnnounceRequest, started: float) -> None:
         peer = pack_peer(packed_address(ADDRESS), request.port)

@@ -12,7 +12,7 @@ from meshtracker.frontends.networks import Networks
 from meshtracker.node.node import Node
 from meshtracker.throttle import Throttle
 from meshtracker.wire import udp
-from meshtracker.wire.compact import is_unicast
+from meshtracker.wire.compact import IPV4_BYTES, is_unicast
 from meshtracker.wire.connection_id import ConnectionIds
 
 BAD_CONNECTION_ID = "connection id expired"
@@ -68,7 +68,7 @@ class UdpFrontend:
         self._node = node
         self._connection_ids = connection_ids
         self._throttle = throttle
-        self._address_networks = Networks(address_networks)
+        self._address_networks = Networks(address_networks) if address_networks else None
         self._connects = 0
         self._announces = 0
         self._scrapes = 0
@@ -92,7 +92,9 @@ class UdpFrontend:
         if not self._connection_ids.check(data[:8], address, self._node.clock.wall_seconds(now)):
             return self._refuse(data, address, now)
         try:
-            return self._announce(data, address, now) if action == udp.ANNOUNCE else self._scrape(data)
+            if action == udp.ANNOUNCE:
+                return self._announce(data, address, now)
+            return self._scrape(data)
         except ClientError as error:
             self._errors += 1
             return udp.pack_error(data[12:16], error.reason)
@@ -123,13 +125,16 @@ class UdpFrontend:
 
     def _announce(self, data: bytes, address: bytes, now: float) -> bytes:
         request = udp.parse_announce_request(data, address)
-        ip = udp.announced_ip(data)
-        if ip != udp.NO_ADDRESS and len(address) == 4 and address in self._address_networks and is_unicast(ip):
-            # The client knows its public address, we do not.
-            request.address = ip
+        if self._address_networks is not None and len(address) == IPV4_BYTES and address in self._address_networks:
+            ip = udp.announced_ip(data)
+            if ip != udp.NO_ADDRESS and is_unicast(ip):
+                # The client knows its public address, we do not.
+                request.address = ip
         answer = self._node.announce(request, now)
         self._announces += 1
-        return udp.pack_announce_answer(data[12:16], answer, answer.peers if len(address) == 4 else answer.peers6)
+        return udp.pack_announce_answer(
+            data[12:16], answer, answer.peers if len(address) == IPV4_BYTES else answer.peers6
+        )
 
     def _scrape(self, data: bytes) -> bytes:
         answers = self._node.scrape(udp.parse_scrape_request(data))

@@ -7,19 +7,14 @@ service gets faster as it gets busier.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from typing import TypeAlias
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import attrs
 import trio
 
 from meshtracker.network.addresses import bound_address, listening_socket
-from meshtracker.wire.compact import packed_address
-from meshtracker.wire.udp import MAX_DATAGRAM_BYTES
-
-ReceiveDatagram: TypeAlias = Callable[[bytes, bytes, int, float], bytes | None]
-"""data, packed source address, source port, now → answer or None."""
+from meshtracker.network.datagrams import SLOTS, Datagrams, ReceiveDatagram, datagrams
 
 
 @attrs.frozen
@@ -53,12 +48,11 @@ class UdpService:
     ) -> None:
         """``receive_datagram`` is a front end's. After ``max_batch_datagrams`` other tasks get their turn."""
         self._sockets = tuple(sockets)
+        self._exchanges = tuple(map(datagrams, sockets))
         self._receive_datagram = receive_datagram
         self._max_batch_datagrams = max_batch_datagrams
         self._batches = 0
         self._datagrams = 0
-        self._send_failures = 0
-        self._receive_failures = 0
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -71,46 +65,32 @@ class UdpService:
             for listener in self._sockets:
                 stack.enter_context(listener)
             async with trio.open_nursery() as nursery:
-                for listener in self._sockets:
-                    nursery.start_soon(self._serve, listener)
+                for listener, exchange in zip(self._sockets, self._exchanges, strict=True):
+                    nursery.start_soon(self._serve, listener, exchange)
 
     def statistics(self) -> UdpServiceStatistics:
         """A snapshot."""
         return UdpServiceStatistics(
             batches=self._batches,
             datagrams=self._datagrams,
-            send_failures=self._send_failures,
-            receive_failures=self._receive_failures,
+            send_failures=sum(exchange.send_failures for exchange in self._exchanges),
+            receive_failures=sum(exchange.receive_failures for exchange in self._exchanges),
         )
 
-    async def _serve(self, listener: socket.socket) -> None:
+    async def _serve(self, listener: socket.socket, exchange: Datagrams) -> None:
         while True:
             await trio.lowlevel.wait_readable(listener)
             self._batches += 1
-            with suppress(BlockingIOError):  # the socket is drained
-                self._answer_batch(listener)
+            self._answer_batch(exchange)
 
-    def _answer_batch(self, listener: socket.socket) -> None:
-        """Answer up to a batch; raises BlockingIOError when nothing more waits.
-
-        One ``now`` does for all of a batch: it lasts milliseconds.
-        """
+    def _answer_batch(self, exchange: Datagrams) -> None:
+        """Answer until none is left, or a batch is full. One ``now`` does for all of it: it lasts milliseconds."""
         now = trio.current_time()
-        receive, send, receive_datagram = listener.recvfrom, listener.sendto, self._receive_datagram
-        for _ in range(self._max_batch_datagrams):
-            try:
-                data, source = receive(MAX_DATAGRAM_BYTES)
-            except BlockingIOError:
-                raise
-            except OSError:
-                self._receive_failures += 1
-                continue
-            self._datagrams += 1
-            answer = receive_datagram(data, packed_address(source[0]), source[1], now)
-            if answer is not None:
-                try:
-                    send(answer, source)
-                except OSError:
-                    # The client sends its request again when no answer comes (BEP 15); to wait for room in the buffer
-                    # would make everybody wait.
-                    self._send_failures += 1
+        left = self._max_batch_datagrams
+        while left:
+            most = min(left, SLOTS)
+            count = exchange.exchange(self._receive_datagram, now, most)
+            self._datagrams += count
+            if count < most:
+                return
+            left -= count

@@ -9,6 +9,7 @@ import random
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from meshtracker import __version__
 from meshtracker.errors import ClientError
@@ -36,14 +37,18 @@ from meshtracker.swarm.registry import Registry
 from meshtracker.swarm.selection import choose
 from meshtracker.swarm.swarm import Swarm
 from meshtracker.wire.batch import PeerRecord
+from meshtracker.wire.compact import COMPACT6_BYTES, COMPACT_BYTES, IPV4_BYTES, pack_peer
 from meshtracker.wire.link import MAX_INTEREST
 
-_OWN = 0
-_KEYLESS = 1 << 31
-_LEECHER = int(PeerState.LEECHER)
-_PARTIAL = int(PeerState.PARTIAL)
-_SEEDER = int(PeerState.SEEDER)
-_REMOVED = int(PeerState.REMOVED)
+_OWN: Final = 0
+_KEYLESS: Final = 1 << 31
+_LEECHER: Final = int(PeerState.LEECHER)
+_PARTIAL: Final = int(PeerState.PARTIAL)
+_SEEDER: Final = int(PeerState.SEEDER)
+_REMOVED: Final = int(PeerState.REMOVED)
+_COMPLETED: Final = Event.COMPLETED
+_STOPPED: Final = Event.STOPPED
+_PAUSED: Final = Event.PAUSED
 
 KEPT_COMMANDS = 50
 """Commands of operators that status still shows."""
@@ -92,7 +97,9 @@ class Node:
         self.links = Links(name)
         self.sweep = Sweep(self.registry, peer_ttl_seconds=self.policy.peer_ttl_seconds)
         self._audit: deque[AuditEntry] = deque(maxlen=KEPT_COMMANDS)
-        self._rng = rng
+        self._random = rng.random
+        self._now, self._refresh_due = -1.0, 0
+        """The stamp from which on rows are fresh at ``_now``, which is the same for a whole batch."""
         self._dials = dials
         self._started = now
         self._refresh_ms = int(self.policy.refresh_seconds * 1000)
@@ -108,24 +115,24 @@ class Node:
             self._refused += 1
             raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
         identity = _identity(request)
-        address = request.address + request.port.to_bytes(2, "big")
-        swarm = self.registry.get(info_hash)
+        swarm = self.registry.swarms.get(info_hash)
         asker = -1
-        if request.event is Event.STOPPED:
+        if request.event is _STOPPED:
             if swarm is not None:
-                self._remove(info_hash, swarm, identity, address, now)
+                self._remove(info_hash, swarm, identity, pack_peer(request.address, request.port), now)
         elif request.port:
             if swarm is None:
                 swarm = self.registry.swarm(info_hash)
-            asker = self._hear(swarm, identity, address, request, now)
+            asker = self._hear(swarm, identity, request, now)
             if asker < 0:
                 self.registry.forget_if_empty(info_hash)
         return self._answer(swarm, identity, asker, request)
 
-    def _hear(self, swarm: Swarm, identity: bytes, address: bytes, request: AnnounceRequest, now: float) -> int:
+    def _hear(self, swarm: Swarm, identity: bytes, request: AnnounceRequest, now: float) -> int:
         """Write what a client announced, if it is news; returns the client's position (-1: not stored)."""
-        pack = swarm.v4 if len(address) == 6 else swarm.pack(18)
-        state = _SEEDER if request.left == 0 else _PARTIAL if request.event is Event.PAUSED else _LEECHER
+        address = pack_peer(request.address, request.port)
+        pack = swarm.v4 if len(address) == COMPACT_BYTES else swarm.pack(COMPACT6_BYTES)
+        state = _SEEDER if request.left == 0 else _PARTIAL if request.event is _PAUSED else _LEECHER
         position = pack.find(identity)
         if position < 0:
             position = _find_rekeyed(pack, request.peer_id, address)
@@ -133,11 +140,13 @@ class Node:
                 identity = pack.row(position).identity
         moved, before = True, -1
         if position >= 0:
-            stamp, _, before = pack.fields(position)
-            moved = before == _REMOVED or pack.address(position) != address
-            age_ms = self.clock.wall_ms(now) - (stamp >> STAMP_COUNTER_BITS)
-            if before == state and not moved and age_ms < self._refresh_ms:
+            if now != self._now:
+                self._now = now
+                self._refresh_due = (self.clock.wall_ms(now) - self._refresh_ms + 1) << STAMP_COUNTER_BITS
+            if pack.is_current(position, state, address, self._refresh_due):
                 return position
+            _, _, before = pack.fields(position)
+            moved = before == _REMOVED or pack.address(position) != address
         if moved:
             self._evict_namesake(swarm, pack, identity, address, request.info_hash, now)
             position = pack.find(identity)
@@ -145,7 +154,7 @@ class Node:
         position = self.registry.write(swarm, pack, position, row, address)
         if position >= 0:
             self._note(request.info_hash, row, pack.address_bytes, address, now)
-            if request.event is Event.COMPLETED and before != _SEEDER:
+            if request.event is _COMPLETED and before != _SEEDER:
                 total = (swarm.completed or {}).get(_OWN, 0) + 1
                 swarm.count_completed(_OWN, total)
                 self.mesh.note_completed(request.info_hash, total)
@@ -181,35 +190,31 @@ class Node:
 
     def _answer(self, swarm: Swarm | None, identity: bytes, asker: int, request: AnnounceRequest) -> AnnounceAnswer:
         policy = self.policy
-        counts = swarm.counts() if swarm is not None else SCRAPE_UNKNOWN
+        complete, incomplete, downloaded, downloaders = swarm.counts() if swarm is not None else (0, 0, 0, 0)
         answer = AnnounceAnswer(
-            policy.announce_interval_seconds + int(self._rng.random() * (policy.announce_jitter_seconds + 1)),
+            policy.announce_interval_seconds + int(self._random() * (policy.announce_jitter_seconds + 1)),
             policy.min_interval_seconds,
-            counts.complete,
-            counts.incomplete,
-            counts.downloaded,
-            counts.downloaders,
+            complete,
+            incomplete,
+            downloaded,
+            downloaders,
         )
         wanted = policy.numwant_default if request.numwant < 0 else min(request.numwant, policy.numwant_max)
-        if swarm is None or not wanted or request.event is Event.STOPPED:
+        if swarm is None or not wanted or request.event is _STOPPED:
             return answer
-        own_bytes = 6 if len(request.address) == 4 else 18
-        for pack in swarm.packs():
-            own = pack.address_bytes == own_bytes
-            if not own and not request.both_families:
-                continue
-            position = asker if own else pack.find(identity)
-            ranges = choose(pack, wanted, asker=position, seeding=request.left == 0, rng=self._rng)
-            size = pack.address_bytes
-            addresses = pack.addresses
-            peers = b"".join([addresses[start * size : stop * size] for start, stop in ranges])
-            peer_ids: tuple[bytes, ...] = ()
+        ipv4, both = len(request.address) == IPV4_BYTES, request.both_families
+        if ipv4 or both:
+            position = asker if ipv4 else swarm.v4.find(identity)
+            ranges = choose(swarm.v4, wanted, asker=position, seeding=request.left == 0, random=self._random)
+            answer.peers = swarm.v4.addresses_of(ranges)
             if request.with_peer_ids:
-                peer_ids = tuple(peer_id for start, stop in ranges for peer_id in pack.peer_ids(start, stop))
-            if size == 6:
-                answer.peers, answer.peer_ids = peers, peer_ids
-            else:
-                answer.peers6, answer.peer_ids6 = peers, peer_ids
+                answer.peer_ids = swarm.v4.peer_ids(ranges)
+        if swarm.v6 is not None and (both or not ipv4):
+            position = swarm.v6.find(identity) if ipv4 else asker
+            ranges = choose(swarm.v6, wanted, asker=position, seeding=request.left == 0, random=self._random)
+            answer.peers6 = swarm.v6.addresses_of(ranges)
+            if request.with_peer_ids:
+                answer.peer_ids6 = swarm.v6.peer_ids(ranges)
         return answer
 
     def scrape(self, info_hashes: Sequence[bytes]) -> list[ScrapeAnswer]:
@@ -219,7 +224,7 @@ class Node:
 
     def _counts(self, info_hash: bytes) -> ScrapeAnswer:
         swarm = self.registry.get(info_hash) if self.access.allows(info_hash) else None
-        return swarm.counts() if swarm is not None else SCRAPE_UNKNOWN
+        return ScrapeAnswer(*swarm.counts()) if swarm is not None else SCRAPE_UNKNOWN
 
     def scrape_all(self) -> Iterator[tuple[bytes, ScrapeAnswer]]:
         """Every swarm that is served here; swarms may come and go meanwhile."""
@@ -227,7 +232,7 @@ class Node:
         for info_hash in list(self.registry.swarms):
             swarm = self.registry.get(info_hash)
             if swarm is not None and swarm.live and self.access.allows(info_hash):
-                yield info_hash, swarm.counts()
+                yield info_hash, ScrapeAnswer(*swarm.counts())
 
     # ------------------------------------------------------------ operators
 

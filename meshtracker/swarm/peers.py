@@ -21,23 +21,26 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from meshtracker.model import PeerState
 
-IDENTITY_BYTES = 24
-_FIELDS = struct.Struct("!QHB")
-ROW_BYTES = IDENTITY_BYTES + _FIELDS.size
-_ROW = struct.Struct("!24sQHB")
-_STAMP_ONLY = struct.Struct("!24xQ3x")
-_ORIGIN_ONLY = struct.Struct("!32xHx")
+IDENTITY_BYTES: Final = 24
+_FIELDS: Final = struct.Struct("!QHB")
+ROW_BYTES: Final = 35
+_ROW: Final = struct.Struct("!24sQHB")
+_STAMP_ONLY: Final = struct.Struct("!24xQ3x")
+_ORIGIN_ONLY: Final = struct.Struct("!32xHx")
 
-_INDEX_ABOVE = 64
+_INDEX_ABOVE: Final = 64
 """Rows from which a dictionary beats searching the bytes; it costs ~250 bytes a peer, so small swarms go without."""
 
-_SEEDER = int(PeerState.SEEDER)
-_PARTIAL = int(PeerState.PARTIAL)
-_REMOVED = int(PeerState.REMOVED)
+_SEEDER: Final = int(PeerState.SEEDER)
+_PARTIAL: Final = int(PeerState.PARTIAL)
+_REMOVED: Final = int(PeerState.REMOVED)
+
+Range: TypeAlias = tuple[int, int]
+"""Positions ``start`` up to ``stop`` of a pack."""
 
 
 class Row(NamedTuple):
@@ -132,10 +135,29 @@ class PeerPack:
         """``(stamp, origin, state)`` of a position, without the identity."""
         return _FIELDS.unpack_from(self.rows, position * ROW_BYTES + IDENTITY_BYTES)
 
-    def peer_ids(self, start: int, stop: int) -> list[bytes]:
-        """Peer ids of the positions ``start`` up to ``stop``."""
+    def is_current(self, position: int, state: int, address: bytes, stamp: int) -> bool:
+        """Does the row say just this, and was it written at ``stamp`` or later?"""
+        rows, size = self.rows, self.address_bytes
+        at = position * ROW_BYTES
+        if rows[at + ROW_BYTES - 1] != state:
+            return False
+        start = position * size
+        (written,) = _STAMP_ONLY.unpack_from(rows, at)
+        return bool(written >= stamp) and self.addresses[start : start + size] == address
+
+    def addresses_of(self, ranges: list[Range]) -> bytes:
+        """Compact addresses of positions, one after the other."""
+        addresses, size = self.addresses, self.address_bytes
+        if len(ranges) == 1:
+            start, stop = ranges[0]
+            return bytes(addresses[start * size : stop * size])
+        return b"".join([addresses[start * size : stop * size] for start, stop in ranges])
+
+    def peer_ids(self, ranges: list[Range]) -> tuple[bytes, ...]:
+        """Peer ids of positions."""
         rows = self.rows
-        return [bytes(rows[at : at + 20]) for at in range(start * ROW_BYTES, stop * ROW_BYTES, ROW_BYTES)]
+        starts = (at * ROW_BYTES for start, stop in ranges for at in range(start, stop))
+        return tuple(bytes(rows[at : at + 20]) for at in starts)
 
     def entries(self) -> Iterator[tuple[Row, bytes]]:
         """Rows with their compact addresses, as they are now: the pack may change while this is read."""

@@ -7,18 +7,18 @@ other in a large swarm. A seeder is given no seeders; nobody is given itself.
 
 from __future__ import annotations
 
-import random
+from collections.abc import Callable
+from typing import TypeAlias
 
-from meshtracker.swarm.peers import PeerPack
+from meshtracker.swarm.peers import PeerPack, Range
 
-Range = tuple[int, int]
-"""Positions ``start`` up to ``stop`` of a pack."""
+Random: TypeAlias = Callable[[], float]
 
 
-def choose(pack: PeerPack, wanted: int, *, asker: int, seeding: bool, rng: random.Random) -> list[Range]:
+def choose(pack: PeerPack, wanted: int, *, asker: int, seeding: bool, random: Random) -> list[Range]:
     """At most ``wanted`` live peers of ``pack`` as ranges that do not overlap.
 
-    ``asker`` is the asker's own position or -1; ``seeding`` withholds seeders.
+    ``asker`` is the asker's own position or -1; ``seeding`` withholds seeders; ``random`` draws from [0, 1).
     """
     leechers, live = pack.leechers, pack.live
     if asker >= live:
@@ -31,19 +31,19 @@ def choose(pack: PeerPack, wanted: int, *, asker: int, seeding: bool, rng: rando
         return []
     seeders = border - leechers - (leechers <= asker < border)
     if not seeders:
-        return _run(0, leechers, wanted, asker, rng)
+        return _run(0, leechers, wanted, asker, random)
     share, rest = divmod(wanted * seeders, others)
-    share += rng.random() * others < rest
-    return _run(0, leechers, wanted - share, asker, rng) + _run(leechers, live, share, asker, rng)
+    share += random() * others < rest
+    return _run(0, leechers, wanted - share, asker, random) + _run(leechers, live, share, asker, random)
 
 
-def _run(start: int, stop: int, wanted: int, asker: int, rng: random.Random) -> list[Range]:
+def _run(start: int, stop: int, wanted: int, asker: int, random: Random) -> list[Range]:
     """``wanted`` entries of the ring ``start``..``stop`` from a random one on, as if the asker were not in it."""
     if not wanted:
         return []
     inside = start <= asker < stop
     size = stop - start - inside
-    first = int(rng.random() * size)
+    first = int(random() * size)
     wrapped = first + wanted - size
     runs = [(first, first + wanted)] if wrapped <= 0 else [(first, size), (0, wrapped)]
     ranges: list[Range] = []

@@ -6,7 +6,6 @@ alike; so nodes that have seen the same records hold the same rows, whatever the
 
 from __future__ import annotations
 
-from meshtracker.model import ScrapeAnswer
 from meshtracker.swarm.peers import PeerPack, Row
 
 
@@ -70,8 +69,8 @@ class Swarm:
             self._count_twin(pack.row(position).identity, -1)
         pack.drop(position)
 
-    def counts(self) -> ScrapeAnswer:
-        """Seeders, others, completed downloads and active downloaders (BEP 21, 48)."""
+    def counts(self) -> tuple[int, int, int, int]:
+        """Seeders, others, completed downloads and active downloaders (BEP 21, 48): a `ScrapeAnswer`'s fields."""
         v4, v6 = self.v4, self.v6
         complete = v4.live - v4.leechers
         incomplete = v4.leechers
@@ -86,7 +85,7 @@ class Swarm:
                 incomplete -= leechers + partial_twins
                 partials -= partial_twins
         downloaded = sum(self.completed.values()) if self.completed else 0
-        return ScrapeAnswer(complete, incomplete, downloaded, incomplete - partials)
+        return complete, incomplete, downloaded, incomplete - partials
 
     def count_completed(self, origin: int, total: int) -> bool:
         """Raise an origin's completed downloads to ``total``; False if it knew as many."""

@@ -12,27 +12,28 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Final
 
 from meshtracker.errors import WireError
 
-IPV4_BYTES = 4
-IPV6_BYTES = 16
-COMPACT_BYTES = 6
+IPV4_BYTES: Final = 4
+IPV6_BYTES: Final = 16
+COMPACT_BYTES: Final = 6
 """One IPv4 peer (BEP 23)."""
-COMPACT6_BYTES = 18
+COMPACT6_BYTES: Final = 18
 """One IPv6 peer (BEP 7)."""
 
 _PEER = struct.Struct("!4sH")
 _PEER6 = struct.Struct("!16sH")
-_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
-_UNSPECIFIED6 = bytes(IPV6_BYTES)
-_IPV4_MULTICAST = 224
-_IPV6_MULTICAST = 0xFF
+_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
+_UNSPECIFIED6: Final = bytes(IPV6_BYTES)
+_IPV4_MULTICAST: Final = 224
+_IPV6_MULTICAST: Final = 0xFF
 
 
 def pack_peer(address: bytes, port: int) -> bytes:
     """Packed address and port as 6 or 18 bytes."""
-    return address + port.to_bytes(2)
+    return address + port.to_bytes(2, "big")
 
 
 def unpack_peer(compact: bytes) -> tuple[bytes, int]:

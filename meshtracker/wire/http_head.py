@@ -12,8 +12,6 @@ from __future__ import annotations
 import functools
 import re
 
-import attrs
-
 from meshtracker.errors import MeshtrackerError
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
@@ -45,18 +43,20 @@ TOO_LONG = b"414 Request-URI Too Long"
 VERSION_NOT_SUPPORTED = b"505 HTTP Version Not Supported"
 
 
-@attrs.define
 class RequestHead:
     """What an HTTP request asks for, and how its connection goes on."""
 
-    method: bytes
-    path: bytes
-    query: bytes
-    """All after the first ``?`` of the target, still encoded."""
-    keep_alive: bool
-    """May another request follow on this connection?"""
-    fields: bytes
-    """The header fields as they came, with the line end before them."""
+    __slots__ = ("fields", "keep_alive", "method", "path", "query")
+
+    def __init__(self, method: bytes, path: bytes, query: bytes, keep_alive: bool, fields: bytes) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        """All after the first ``?`` of the target, still encoded."""
+        self.keep_alive = keep_alive
+        """May another request follow on this connection?"""
+        self.fields = fields
+        """The header fields as they came, with the line end before them."""
 
 
 def head_end(data: bytes) -> int:

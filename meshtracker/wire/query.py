@@ -13,8 +13,6 @@ import zlib
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-import attrs
-
 from meshtracker.errors import ClientError, WireError
 from meshtracker.model import INFO_HASH_BYTES, LEFT_UNKNOWN, NUMWANT_DEFAULT, PEER_ID_BYTES, AnnounceRequest, Event
 from meshtracker.wire.compact import is_unicast, packed_address
@@ -35,15 +33,7 @@ _CACHED_INFO_HASHES = 16384
 _DECIMAL_KEY = re.compile(rb"-?[0-9]{1,10}")
 
 
-@attrs.define
-class HttpAnnounce(AnnounceRequest):
-    """An announce, and how its client wants the answer written."""
-
-    compact: bool = True
-    """BEP 23; dictionaries only for ``compact=0``."""
-
-
-def parse_announce(query: bytes, address: bytes) -> HttpAnnounce:
+def parse_announce(query: bytes, address: bytes) -> AnnounceRequest:
     """The announce in a query that came from the packed ``address``.
 
     Raises `ClientError` where the client must mend something: no or two info-hashes, or one that is not 20 bytes;
@@ -61,7 +51,7 @@ def parse_announce(query: bytes, address: bytes) -> HttpAnnounce:
     port = _number(values.get(b"port", b""), otherwise=0)
     left = _number(values.get(b"left", b""), otherwise=LEFT_UNKNOWN)
     compact = values.get(b"compact") != b"0"
-    return HttpAnnounce(
+    return AnnounceRequest(
         info_hash,
         peer_id,
         _key(values.get(b"key", b"")),

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from meshtracker.errors import ClientError, WireError
 from meshtracker.model import (
@@ -33,24 +34,24 @@ from meshtracker.model import (
 )
 from meshtracker.wire.compact import COMPACT6_BYTES, COMPACT_BYTES
 
-PROTOCOL_ID = (0x41727101980).to_bytes(8)
+PROTOCOL_ID: Final = b"\x00\x00\x04\x17\x27\x10\x19\x80"
 
-CONNECT = (0).to_bytes(4)
-ANNOUNCE = (1).to_bytes(4)
-SCRAPE = (2).to_bytes(4)
-ERROR = (3).to_bytes(4)
-_CONNECT_HEAD = PROTOCOL_ID + CONNECT
+CONNECT: Final = b"\0\0\0\0"
+ANNOUNCE: Final = b"\0\0\0\1"
+SCRAPE: Final = b"\0\0\0\2"
+ERROR: Final = b"\0\0\0\3"
+_CONNECT_HEAD: Final = PROTOCOL_ID + CONNECT
 
-HEAD_BYTES = 16
+HEAD_BYTES: Final = 16
 """Connection id, action and transaction: what every request begins with."""
-ANNOUNCE_BYTES = 98
+ANNOUNCE_BYTES: Final = 98
 MAX_SCRAPE_HASHES = 74
 """BEP 15: about as many as fit a datagram that is not fragmented."""
-MAX_DATAGRAM_BYTES = 2048
+MAX_DATAGRAM_BYTES: Final = 2048
 """A scrape of 74 has 1,496 bytes, an announce with a URL of 1,000 characters 1,106; the rest of anything longer may be
 cut off, for it is refused or not looked at."""
 
-NO_ADDRESS = bytes(4)
+NO_ADDRESS: Final = bytes(4)
 """The ``ip`` of a client that leaves its address to the tracker, as it should."""
 
 OPTION_END = 0
@@ -58,13 +59,13 @@ OPTION_NO_OP = 1
 OPTION_URL_DATA = 2
 _MAX_OPTION_BYTES = 255
 
-_EVENTS = tuple(Event)
+_EVENTS: Final = tuple(Event)
 _UINT32_MAX = 0xFFFF_FFFF
 # left is read as signed: from 2**63 on it is garbled, and comes out negative without a comparison of its own.
-_ANNOUNCE_BODY = struct.Struct("!16x20s20s8xq8xI4xIiH")
+_ANNOUNCE_BODY: Final = struct.Struct("!16x20s20s8xq8xI4xIiH")
 _ANNOUNCE_REQUEST = struct.Struct("!8s4s4s20s20sQQQI4sIiH")
-_ANNOUNCE_ANSWER = struct.Struct("!4s4sIII")
-_SCRAPE_COUNTS = struct.Struct("!III")
+_ANNOUNCE_ANSWER: Final = struct.Struct("!4s4sIII")
+_SCRAPE_COUNTS: Final = struct.Struct("!III")
 
 
 def is_connect(data: bytes) -> bool:

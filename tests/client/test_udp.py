@@ -12,7 +12,8 @@ import trio.testing
 from meshtracker.client.udp import UdpTracker
 from meshtracker.errors import ClientError, WireError
 from meshtracker.model import AnnounceRequest, Event
-from meshtracker.network.udp import ReceiveDatagram, UdpService, bind
+from meshtracker.network.datagrams import ReceiveDatagram
+from meshtracker.network.udp import UdpService, bind
 from meshtracker.swarm.access import Access
 from meshtracker.wire import udp
 from meshtracker.wire.compact import iterate_peers, iterate_peers6, packed_address

@@ -12,7 +12,8 @@ import trio
 import trio.testing
 
 from meshtracker.errors import StartError
-from meshtracker.network.udp import ReceiveDatagram, UdpService, bind
+from meshtracker.network.datagrams import ReceiveDatagram
+from meshtracker.network.udp import UdpService, bind
 from meshtracker.wire import udp
 from tests.udp_support import TRANSACTION, Caller, fuzzed_datagrams, make_frontend, total
 

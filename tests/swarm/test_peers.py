@@ -191,7 +191,7 @@ def test_peer_ids() -> None:
     pack = PeerPack(6)
     for number in range(3):
         pack.put(-1, Row(bytes([number]) * 24, 0, 0, PeerState.LEECHER), address_of(number, 6))
-    assert pack.peer_ids(1, 3) == [b"\1" * 20, b"\2" * 20]
+    assert pack.peer_ids([(1, 3)]) == (b"\1" * 20, b"\2" * 20)
 
 
 def test_entries_may_be_read_while_the_pack_changes() -> None:

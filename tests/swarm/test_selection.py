@@ -22,7 +22,7 @@ def pack_of(leechers: int, seeders: int, tombstones: int = 2) -> PeerPack:
 
 
 def positions(pack: PeerPack, wanted: int, *, asker: int, seeding: bool, rng: random.Random) -> list[int]:
-    ranges = choose(pack, wanted, asker=asker, seeding=seeding, rng=rng)
+    ranges = choose(pack, wanted, asker=asker, seeding=seeding, random=rng.random)
     return [position for start, stop in ranges for position in range(start, stop)]
 
 
@@ -82,4 +82,4 @@ def test_an_answer_is_a_few_slices() -> None:
     pack = pack_of(5000, 5000)
     rng = random.Random(4)
     for asker in range(-1, 10_000, 7):
-        assert len(choose(pack, 200, asker=asker, seeding=False, rng=rng)) <= 5
+        assert len(choose(pack, 200, asker=asker, seeding=False, random=rng.random)) <= 5

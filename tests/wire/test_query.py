@@ -14,7 +14,6 @@ from meshtracker.errors import ClientError
 from meshtracker.model import LEFT_UNKNOWN, NUMWANT_DEFAULT, AnnounceRequest, Event
 from meshtracker.wire.compact import packed_address
 from meshtracker.wire.query import (
-    HttpAnnounce,
     announce_query,
     claimed_address,
     parse_announce,
@@ -28,7 +27,7 @@ HASH = b"a plain info hash!!!"
 PEER_ID = b"-TS0001-abcdefghijkl"
 
 
-def parse(more: bytes = b"") -> HttpAnnounce:
+def parse(more: bytes = b"") -> AnnounceRequest:
     return parse_announce(b"info_hash=" + HASH + b"&peer_id=" + PEER_ID + b"&port=6881&left=5" + more, ADDRESS)
 
 
@@ -37,7 +36,7 @@ def test_a_plain_announce() -> None:
         b"info_hash=%124Vx%9A%BC%DE%F1%23Eg%89%AB%CD%EF%124Vx%9A&peer_id=-TR4060-z8dpc2kgc5oe&port=51413&uploaded=1"
         b"&downloaded=2&left=3&numwant=80&key=7F3A00B1&compact=1&supportcrypto=1&event=started"
     )
-    assert parse_announce(query, ADDRESS) == HttpAnnounce(
+    assert parse_announce(query, ADDRESS) == AnnounceRequest(
         info_hash=bytes.fromhex("123456789ABCDEF123456789ABCDEF123456789A"),
         peer_id=b"-TR4060-z8dpc2kgc5oe",
         key=0x7F3A00B1,
@@ -258,7 +257,7 @@ binaries = st.binary(min_size=20, max_size=20)
 
 @given(
     st.builds(
-        HttpAnnounce,
+        AnnounceRequest,
         info_hash=binaries,
         peer_id=binaries,
         key=st.integers(0, 2**32 - 1),
@@ -271,7 +270,7 @@ binaries = st.binary(min_size=20, max_size=20)
         compact=st.just(True),
     )
 )
-def test_announce_round_trip(announce: HttpAnnounce) -> None:
+def test_announce_round_trip(announce: AnnounceRequest) -> None:
     assert parse_announce(announce_query(announce), ADDRESS) == announce
 
 
