@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-real test-long simulate replay bench bench-link check format docs clean
+.PHONY: help demo run test test-compiled test-real test-long compiled wheel simulate replay bench bench-link check format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,9 @@ run: $(VENV)/.installed ## one node: make run CONFIG=configs/standalone.toml
 test: $(VENV)/.installed-test ## the quick suite, minutes
 	$(PYTEST) -m "not long and not real"
 
+test-compiled: compiled ## the quick suite again, with the hot modules compiled
+	cd build/compiled && PYTHONPATH=$$PWD ../../$(PYTEST) -m "not long and not real and not interpreted"
+
 test-real: $(VENV)/.installed-test ## real processes and real BitTorrent clients
 	$(PYTEST) -m "real and not long"
 
@@ -34,6 +37,14 @@ simulate: $(VENV)/.installed-test ## meshes in virtual time through every fault:
 
 replay: $(VENV)/.installed-test ## one seed of the simulation again, with its story: make replay SEED=7 EVENTS=3,12
 	$(BIN)/python -m tests.simulation --seed $(SEED) $(if $(EVENTS),--events $(EVENTS))
+
+compiled: $(VENV)/.installed-test ## a copy of everything in build/compiled, its hot modules compiled there (setup.py)
+	rm -rf build/compiled && mkdir -p build/compiled
+	git ls-files -co --exclude-standard -z | xargs -0 cp --parents -t build/compiled
+	cd build/compiled && ../../$(BIN)/python setup.py --quiet build_ext --inplace
+
+wheel: $(VENV)/.installed-test ## a wheel for this machine in dist/, with the hot modules compiled
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 bench: $(VENV)/.installed ## announces a second and memory beside opentracker; a quarter of an hour
 	$(BIN)/python -m tests.benchmarks.compare
@@ -54,7 +65,7 @@ docs: $(VENV)/.installed ## write configs/ and docs/configuration.md anew from t
 	$(BIN)/python -m meshtracker.settings.document
 
 clean: ## remove all that the other targets made
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

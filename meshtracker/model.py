@@ -100,10 +100,25 @@ class AnnounceRequest:
         """The answer is to be compact (BEP 23); over HTTP a client may ask for dictionaries instead."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AnnounceRequest) and _fields(self) == _fields(other)
+        return isinstance(other, AnnounceRequest) and self._fields() == other._fields()
 
     def __repr__(self) -> str:
-        return f"AnnounceRequest({_fields(self)})"
+        return f"AnnounceRequest{self._fields()}"
+
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.info_hash,
+            self.peer_id,
+            self.key,
+            self.address,
+            self.port,
+            self.event,
+            self.left,
+            self.numwant,
+            self.both_families,
+            self.with_peer_ids,
+            self.compact,
+        )
 
 
 class AnnounceAnswer:
@@ -155,10 +170,24 @@ class AnnounceAnswer:
         """Peer ids in the order of ``peers6``, if asked for."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AnnounceAnswer) and _fields(self) == _fields(other)
+        return isinstance(other, AnnounceAnswer) and self._fields() == other._fields()
 
     def __repr__(self) -> str:
-        return f"AnnounceAnswer({_fields(self)})"
+        return f"AnnounceAnswer{self._fields()}"
+
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.interval_seconds,
+            self.min_interval_seconds,
+            self.complete,
+            self.incomplete,
+            self.downloaded,
+            self.downloaders,
+            self.peers,
+            self.peers6,
+            self.peer_ids,
+            self.peer_ids6,
+        )
 
 
 class ScrapeAnswer(NamedTuple):
@@ -172,7 +201,3 @@ class ScrapeAnswer(NamedTuple):
 
 SCRAPE_UNKNOWN = ScrapeAnswer(0, 0, 0, 0)
 """What a swarm nobody has announced to looks like."""
-
-
-def _fields(message: AnnounceRequest | AnnounceAnswer) -> tuple[object, ...]:
-    return tuple(getattr(message, name) for name in message.__slots__)

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "meshtracker"
 TESTS = ROOT / "tests"
 
 LAYERS = (
-    {"__init__", "model", "errors", "throttle"},
+    {"__init__", "compiled", "model", "errors", "throttle"},
     {"wire"},
     {"swarm", "link"},
     {"node"},

@@ -23,6 +23,7 @@ from meshtracker.admin.status import Status
 from meshtracker.admin.tokens import Tokens
 from meshtracker.app import build, garbage, upkeep
 from meshtracker.app.log import configure_log
+from meshtracker.compiled import execution
 from meshtracker.network.addresses import bound_address, endpoint_text
 from meshtracker.network.dialer import Dialer
 from meshtracker.network.http import HttpService
@@ -232,4 +233,4 @@ def _say_where(running: RunningNode) -> None:
     endpoints = {"udp": running.udp, "http": running.http, "link": running.link}
     where = {name: " ".join(endpoint_text(*at) for at in places) for name, places in endpoints.items() if places}
     admin = " ".join(running.admin) or "off"
-    log.info("serving", node=running.node.name, version=__version__, **where, admin=admin)
+    log.info("serving", node=running.node.name, version=__version__, runs=execution(), **where, admin=admin)

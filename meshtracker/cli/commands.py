@@ -26,6 +26,7 @@ from meshtracker.admin.client import NodeUnreachableError, command_links, fetch
 from meshtracker.admin.commands import MAX_CALLER_CHARACTERS
 from meshtracker.admin.tokens import CONTROL_TOKEN_FILE, read_control_token
 from meshtracker.cli import credentials
+from meshtracker.compiled import execution
 from meshtracker.errors import ConfigurationError, StartError
 from meshtracker.settings import ListenAddress, Settings, load
 
@@ -53,7 +54,7 @@ AsJson = Annotated[bool, Parameter("--json", negative=(), help="Print JSON, for 
 app = App(
     name="meshtracker",
     help="BitTorrent trackers that act as one. A setting can also be given as MESHTRACKER__SECTION__KEY.",
-    version=__version__,
+    version=lambda: f"{__version__} ({execution()})",
     help_format="plaintext",
 )
 link = app.command(App(name="link", help="The links between this node and others.", help_format="plaintext"))

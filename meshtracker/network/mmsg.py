@@ -74,10 +74,11 @@ class DatagramBuffers:
         self.names = bytearray(SLOTS * self.name_bytes)
         received = bytearray(SLOTS * MAX_DATAGRAM_BYTES)
         self.answers = bytearray(ANSWER_BYTES)
-        self.names_at, self.answers_at = _address_of(self.names), _address_of(self.answers)
-        """Addresses in memory, as the headers need them."""
         self.received = memoryview(received)
-        received_at = _address_of(received)
+        # While they are exported, they cannot be resized, and so stay where the headers say.
+        self._exports = [_export(buffer) for buffer in (self.names, self.answers, received)]
+        self.names_at, self.answers_at, received_at = map(ctypes.addressof, self._exports)
+        """Where they lie in memory."""
         self._in_buffers = (_Buffer * SLOTS)(
             *(_Buffer(received_at + slot * MAX_DATAGRAM_BYTES, MAX_DATAGRAM_BYTES) for slot in range(SLOTS))
         )
@@ -115,6 +116,5 @@ class DatagramBuffers:
         return max(0, sent)
 
 
-def _address_of(buffer: bytearray) -> int:
-    """Where a buffer lies; it must not be resized from then on, which exporting it prevents for good."""
-    return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
+def _export(buffer: bytearray) -> ctypes.Array[ctypes.c_char]:
+    return (ctypes.c_char * len(buffer)).from_buffer(buffer)

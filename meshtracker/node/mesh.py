@@ -66,6 +66,8 @@ class Mesh:
         """How far a snapshot on disk knew this node's own stream from before its restart."""
         self.on_new_batch: Callable[[], None] = lambda: None
         """Called when a log has grown: links may have something to send."""
+        self.on_note: Callable[[bytes, PeerRecord], None] | None = None
+        """Called with an info-hash and what a client of this node changed there, before it is sealed into a batch."""
         self._clock = clock
         self._registry = registry
         self._access = access
@@ -86,6 +88,8 @@ class Mesh:
 
     def note(self, info_hash: bytes, record: PeerRecord, now: float) -> None:
         """A client of this node changed a swarm: goes out with the next batch."""
+        if self.on_note is not None:
+            self.on_note(info_hash, record)
         self._outbox.add(info_hash, record)
         if self._outbox.is_full:
             self._seal(now)

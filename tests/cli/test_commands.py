@@ -21,6 +21,7 @@ from meshtracker.admin.tokens import CONTROL_TOKEN_FILE, write_control_token
 from meshtracker.app.run import RunningNode
 from meshtracker.app.run import serve as serve_node
 from meshtracker.cli import main
+from meshtracker.compiled import execution
 from meshtracker.errors import StartError
 from meshtracker.settings import Settings, load
 from tests.admin.support import app_with
@@ -76,7 +77,7 @@ def replace_module(monkeypatch: pytest.MonkeyPatch, name: str, **attributes: Any
 
 
 def test_version(command: Command) -> None:
-    assert command("--version") == Said(0, f"{meshtracker.__version__}\n", "")
+    assert command("--version") == Said(0, f"{meshtracker.__version__} ({execution()})\n", "")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from meshtracker.frontends.http import HttpFrontend
-from meshtracker.network.http import HttpService, bind
+from meshtracker.network.http import HttpService, OpenConnection, bind
 from meshtracker.wire.http_answer import decode_announce
 from meshtracker.wire.http_response import parse_response
 from tests.http_support import announce_target, connection_opener, make_frontend, request
@@ -26,11 +26,12 @@ def make_service(
     listeners: Sequence[socket.socket] = (),
     max_connections: int = 1000,
     max_batch_connections: int = 256,
+    open_connection: OpenConnection | None = None,
 ) -> HttpService:
     """A service of a front end, by default of one of its own, on free ports of ``hosts`` or on ``listeners``."""
     return HttpService(
         listeners or [bind(host, 0) for host in hosts or ["127.0.0.1"]],
-        open_connection=connection_opener(frontend or make_frontend()),
+        open_connection=open_connection or connection_opener(frontend or make_frontend()),
         max_connections=max_connections,
         max_batch_connections=max_batch_connections,
         write_timeout_seconds=10.0,

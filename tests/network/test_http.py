@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 import trio
 import trio.testing
 
 from meshtracker.errors import StartError
-from meshtracker.frontends.http import HttpFrontend
 from meshtracker.network.http import TURN_SECONDS, bind
-from meshtracker.wire.http_head import RequestHead
 from tests.http_support import request
 from tests.network.http_service import (
     CLOSE,
@@ -25,7 +22,6 @@ from tests.network.http_service import (
     running,
     settled,
 )
-from tests.udp_support import make_node
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -89,18 +85,24 @@ async def test_others_get_their_turn_within_a_batch(connected_first: bool, mock_
     """However long its requests take, and also where they came with their connections."""
     turns: list[str] = []
 
-    class DearFrontend(HttpFrontend):
-        def answer(self, request: RequestHead, address: bytes, now: float) -> bytes | Iterator[bytes]:
+    class DearConnection:
+        deadline = float("inf")
+        should_close = is_unread = has_more = False
+
+        def receive_data(self, data: bytes, now: float) -> bytes:
             mock_clock.jump(2 * TURN_SECONDS)
             turns.append("request")
-            return super().answer(request, address, now)
+            return OK
+
+        def resume(self, now: float) -> bytes:
+            return b""
 
     async def other() -> None:
         while True:
             await trio.lowlevel.checkpoint()
             turns.append("other")
 
-    service = make_service(DearFrontend(node=make_node()))
+    service = make_service(open_connection=lambda address, now: DearConnection())
     clients = [socket.create_connection(service.addresses[0]) for _ in range(10)]
     async with running(service):
         if connected_first:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from meshtracker.link.authentication import Credential
@@ -17,8 +16,6 @@ from meshtracker.node.policy import TrackerPolicy
 from meshtracker.storage.restore import restore
 from meshtracker.storage.snapshot_format import decode, encode
 from meshtracker.swarm.access import Access
-from meshtracker.swarm.peers import Row
-from meshtracker.wire.batch import PeerRecord
 from tests.mouth_to_mouth import WALL_OFFSET_SECONDS, Rows, rows
 from tests.simulation.connection import Edge, End
 from tests.simulation.dialer import Dialer
@@ -34,23 +31,13 @@ _SWEEPS_PER_TTL = 10
 _SWEEP_SECONDS = 30.0
 
 
-class WatchedNode(Node):
-    """A real node; somebody reads along what it notes."""
-
-    on_note: Callable[[bytes, PeerRecord], None]
-
-    def _note(self, info_hash: bytes, row: Row, address_bytes: int, address: bytes, now: float) -> None:
-        self.on_note(info_hash, PeerRecord(row.identity, row.stamp, row.state, address_bytes, address))
-        super()._note(info_hash, row, address_bytes, address, now)
-
-
 class Host:
     """See the module's docstring."""
 
     def __init__(self, world: World, plan: Plan) -> None:
         self.name = plan.name
         self.plan = plan
-        self.node: WatchedNode | None = None
+        self.node: Node | None = None
         """None while it is down."""
         self.process = Process()
         self.ends: list[End] = []
@@ -100,7 +87,7 @@ class Host:
         self.process = Process()
         incarnation = int(self.wall_seconds * 1000)
         self.last_incarnation = max(self.last_incarnation, incarnation)
-        node = WatchedNode(
+        node = Node(
             name=self.name,
             incarnation=incarnation,
             clock=HybridClock(wall_offset_seconds=WALL_OFFSET_SECONDS + self.clock_ahead_seconds),
@@ -115,7 +102,7 @@ class Host:
             dials=bool(self.plan.hubs),
             now=now,
         )
-        node.on_note = lambda info_hash, record: world.ledger.note(info_hash, record, self.name)
+        node.mesh.on_note = lambda info_hash, record: world.ledger.note(info_hash, record, self.name)
         node.mesh.on_new_batch = self._wake
         node.links.on_command = self._commanded
         self.node = node

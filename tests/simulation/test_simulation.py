@@ -202,9 +202,9 @@ def trusting(intake: Intake, origin: str, incarnation: int) -> None:
     [
         (split, "_RULES", BLIND, "was not found within"),
         (split, "judge", nervous, "false alarm"),
-        (Mesh, "_apply", forgetful, "lacks client"),
-        (Registry, "merge", credulous, "said later"),
-        (Logs, "append", hoarding, "bytes of"),
+        pytest.param(Mesh, "_apply", forgetful, "lacks client", marks=pytest.mark.interpreted),
+        pytest.param(Registry, "merge", credulous, "said later", marks=pytest.mark.interpreted),
+        pytest.param(Logs, "append", hoarding, "bytes of", marks=pytest.mark.interpreted),
         (Intake, "_check_origin", trusting, "nobody wrote"),
     ],
     ids=["blind", "nervous", "forgetful", "credulous", "hoarding", "trusting"],
