@@ -21,16 +21,16 @@ run: $(VENV)/.installed ## one node: make run CONFIG=configs/standalone.toml
 	$(BIN)/meshtracker run -c $(CONFIG)
 
 test: $(VENV)/.installed-test ## the quick suite, minutes
-	$(PYTEST) -m "not long and not real"
+	$(PYTEST) -m "not long and not real and not compiled"
 
 test-compiled: compiled ## the quick suite again, with the hot modules compiled
-	cd build/compiled && PYTHONPATH=$$PWD ../../$(PYTEST) -m "not long and not real and not interpreted"
+	cd build/compiled && PYTHONPATH=$$PWD ../../$(PYTEST) -m "compiled or not (long or real or interpreted)"
 
 test-real: $(VENV)/.installed-test ## real processes and real BitTorrent clients
-	$(PYTEST) -m "real and not long"
+	$(PYTEST) -m "real and not long and not compiled"
 
 test-long: $(VENV)/.installed-test ## what takes long, and what is real
-	$(PYTEST) -m "long or real"
+	$(PYTEST) -m "(long or real) and not compiled"
 
 simulate: $(VENV)/.installed-test ## meshes in virtual time through every fault: make simulate SEEDS=1000 START=0
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),200) --start $(or $(START),0)

@@ -52,6 +52,9 @@ def extensions() -> list[Extension]:
     except ImportError:
         return []
     modules: list[Extension] = mypycify([f"meshtracker/{name}.py" for name in HOT], opt_level="3", debug_level="0")
+    modules.append(
+        Extension("meshtracker.network._batch", ["meshtracker/network/_batch.c"], extra_compile_args=["-O3"])
+    )
     for module in modules:
         module.optional = True
     return modules

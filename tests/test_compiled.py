@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib.util import find_spec
 from pathlib import Path
 
 import meshtracker.node.node
@@ -30,3 +31,7 @@ def test_every_hot_module_is_there_and_compiled_with_the_others() -> None:
         assert source.is_file(), f"setup.py names {name}"
         extensions = list(source.parent.glob(f"{source.stem}.cpython*"))
         assert bool(extensions) == is_compiled(), f"{name}: {extensions}"
+
+
+def test_the_c_module_is_there_where_the_others_are_compiled() -> None:
+    assert (find_spec("meshtracker.network._batch") is not None) == is_compiled()

@@ -220,6 +220,7 @@ def build_udp(settings: Settings, node: Node, sockets: Sockets) -> tuple[UdpFron
         sockets.udp,
         receive_datagram=frontend.receive_datagram,
         max_batch_datagrams=settings.udp.max_batch_datagrams,
+        frontend=frontend,
     )
     return frontend, service
 

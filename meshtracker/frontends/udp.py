@@ -10,6 +10,7 @@ import attrs
 from meshtracker.errors import ClientError, UnanswerableError, WireError
 from meshtracker.frontends.networks import Networks
 from meshtracker.node.node import Node
+from meshtracker.node.refreshes import Refreshes
 from meshtracker.throttle import Throttle
 from meshtracker.wire import udp
 from meshtracker.wire.compact import IPV4_BYTES, is_unicast
@@ -101,6 +102,15 @@ class UdpFrontend:
         except (WireError, UnanswerableError):
             self._dropped_malformed += 1
             return None
+
+    def refreshes(self, now: float) -> Refreshes:
+        """For a service that answers announces which change nothing by itself."""
+        return self._node.refreshes(self._connection_ids.remembered(self._node.clock.wall_seconds(now)), now)
+
+    def count_refreshes(self, announces: int) -> None:
+        """A service has answered so many by `refreshes`."""
+        self._announces += announces
+        self._node.count_refreshes(announces)
 
     def statistics(self) -> UdpStatistics:
         """A snapshot."""

@@ -1,20 +1,28 @@
 """Datagrams taken from a socket and answered in batches.
 
 `BatchedDatagrams` has the kernel hand over and take many at once, for a system call costs as much as an answer does.
+`NativeDatagrams` does that in C, where it was built, and answers announces that change nothing on the spot.
 `SingleDatagrams` does the same one by one where there are no such calls.
 """
 
 from __future__ import annotations
 
+import secrets
 import socket
 import struct
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from meshtracker.network import mmsg
 from meshtracker.network.mmsg import DatagramBuffers
+from meshtracker.node.refreshes import Refreshes
 from meshtracker.wire.compact import canonical_address, packed_address
 from meshtracker.wire.udp import MAX_DATAGRAM_BYTES
+
+try:
+    from meshtracker.network._batch import Batch
+except ImportError:  # the package is installed as plain Python
+    Batch = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
 
 ReceiveDatagram: TypeAlias = Callable[[bytes, bytes, int, float], bytes | None]
 """data, packed source address, source port, now → answer or None."""
@@ -28,6 +36,14 @@ _ANSWER_BYTES: Final = mmsg.ANSWER_BYTES
 _NAME: Final = struct.Struct("!2xH4s8x")
 _NAME6: Final = struct.Struct("!2xH4x16s4x")
 """Port and packed address in a struct sockaddr_in or sockaddr_in6."""
+
+
+class Frontend(Protocol):
+    """Who answers announces that change nothing by `Refreshes` must tell how many those were."""
+
+    def refreshes(self, now: float) -> Refreshes: ...
+
+    def count_refreshes(self, announces: int) -> None: ...
 
 
 class SingleDatagrams:
@@ -120,11 +136,46 @@ class BatchedDatagrams:
             done += sent
 
 
-Datagrams: TypeAlias = BatchedDatagrams | SingleDatagrams
+class NativeDatagrams:
+    """One socket; `network/_batch.c` says how."""
+
+    def __init__(self, listener: socket.socket, frontend: Frontend | None = None) -> None:
+        """``frontend`` of ``receive_datagram``, for announces that change nothing. OSError if it was not built."""
+        if Batch is None or listener.family not in mmsg.NAME_BYTES:
+            raise OSError("not for this socket, or not built")
+        self._batch = Batch(listener.fileno(), listener.family == socket.AF_INET6, secrets.randbits(64))
+        self._frontend = frontend
+
+    @property
+    def send_failures(self) -> int:
+        """Answers that the system did not take."""
+        return self._batch.send_failures
+
+    @property
+    def receive_failures(self) -> int:
+        """Errors in place of a datagram."""
+        return self._batch.receive_failures
+
+    def exchange(self, receive_datagram: ReceiveDatagram, now: float, most: int) -> int:
+        """Answer up to ``most`` (at most `SLOTS`) that wait; returns how many came: if fewer, none is left."""
+        frontend = self._frontend
+        if frontend is None:
+            return self._batch.exchange(receive_datagram, now, most, None)[0]
+        count, refreshed = self._batch.exchange(receive_datagram, now, most, frontend.refreshes(now))
+        if refreshed:
+            frontend.count_refreshes(refreshed)
+        return count
 
 
-def datagrams(listener: socket.socket) -> Datagrams:
+Datagrams: TypeAlias = NativeDatagrams | BatchedDatagrams | SingleDatagrams
+
+
+def datagrams(listener: socket.socket, frontend: Frontend | None = None) -> Datagrams:
     """The fastest way that the system has."""
+    try:
+        return NativeDatagrams(listener, frontend)
+    except OSError:
+        pass
     try:
         return BatchedDatagrams(listener)
     except OSError:

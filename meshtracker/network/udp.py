@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from meshtracker.network.addresses import bound_address, listening_socket
-from meshtracker.network.datagrams import SLOTS, Datagrams, ReceiveDatagram, datagrams
+from meshtracker.network.datagrams import SLOTS, Datagrams, Frontend, ReceiveDatagram, datagrams
 
 
 @attrs.frozen
@@ -44,11 +44,19 @@ class UdpService:
     """Answers what arrives at bound sockets."""
 
     def __init__(
-        self, sockets: Sequence[socket.socket], *, receive_datagram: ReceiveDatagram, max_batch_datagrams: int
+        self,
+        sockets: Sequence[socket.socket],
+        *,
+        receive_datagram: ReceiveDatagram,
+        max_batch_datagrams: int,
+        frontend: Frontend | None = None,
     ) -> None:
-        """``receive_datagram`` is a front end's. After ``max_batch_datagrams`` other tasks get their turn."""
+        """``receive_datagram`` is a front end's. After ``max_batch_datagrams`` other tasks get their turn.
+
+        ``frontend`` is that front end, if it lets announces that change nothing be answered without it.
+        """
         self._sockets = tuple(sockets)
-        self._exchanges = tuple(map(datagrams, sockets))
+        self._exchanges = tuple(datagrams(listener, frontend) for listener in sockets)
         self._receive_datagram = receive_datagram
         self._max_batch_datagrams = max_batch_datagrams
         self._batches = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from meshtracker import __version__
@@ -28,6 +28,7 @@ from meshtracker.node.commands import AuditEntry, Command, ResetLinks
 from meshtracker.node.links import Links
 from meshtracker.node.mesh import Mesh, MeshPolicy
 from meshtracker.node.policy import TrackerPolicy
+from meshtracker.node.refreshes import Refreshes
 from meshtracker.node.statistics import NodeStatistics, TrackerStatistics
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.expiry import Sweep
@@ -98,8 +99,8 @@ class Node:
         self.sweep = Sweep(self.registry, peer_ttl_seconds=self.policy.peer_ttl_seconds)
         self._audit: deque[AuditEntry] = deque(maxlen=KEPT_COMMANDS)
         self._random = rng.random
-        self._now, self._refresh_due = -1.0, 0
-        """The stamp from which on rows are fresh at ``_now``, which is the same for a whole batch."""
+        self._now, self._due_stamp = float("-inf"), 0
+        """See `_refresh_due`: ``now`` is the same for a whole batch."""
         self._dials = dials
         self._started = now
         self._refresh_ms = int(self.policy.refresh_seconds * 1000)
@@ -140,10 +141,7 @@ class Node:
                 identity = pack.row(position).identity
         moved, before = True, -1
         if position >= 0:
-            if now != self._now:
-                self._now = now
-                self._refresh_due = (self.clock.wall_ms(now) - self._refresh_ms + 1) << STAMP_COUNTER_BITS
-            if pack.is_current(position, state, address, self._refresh_due):
+            if pack.is_current(position, state, address, self._refresh_due(now)):
                 return position
             _, _, before = pack.fields(position)
             moved = before == _REMOVED or pack.address(position) != address
@@ -159,6 +157,32 @@ class Node:
                 swarm.count_completed(_OWN, total)
                 self.mesh.note_completed(request.info_hash, total)
         return position
+
+    def _refresh_due(self, now: float) -> int:
+        """The stamp from which on a row need not be written again."""
+        if now != self._now:
+            self._now = now
+            self._due_stamp = (self.clock.wall_ms(now) - self._refresh_ms + 1) << STAMP_COUNTER_BITS
+        return self._due_stamp
+
+    def refreshes(self, connection_ids: Mapping[bytes, bytes], now: float) -> Refreshes:
+        """For who answers them in this node's stead; `count_refreshes` is told how many those were."""
+        access, policy = self.access, self.policy
+        return Refreshes(
+            self.registry.swarms,
+            connection_ids,
+            None if access.mode == "open" else access.info_hashes,
+            access.mode == "allow",
+            max(0, self._refresh_due(now)),
+            policy.announce_interval_seconds,
+            policy.announce_jitter_seconds,
+            policy.numwant_default,
+            policy.numwant_max,
+        )
+
+    def count_refreshes(self, announces: int) -> None:
+        """Somebody has answered so many by `refreshes`."""
+        self._announces += announces
 
     def _evict_namesake(
         self, swarm: Swarm, pack: PeerPack, identity: bytes, address: bytes, info_hash: bytes, now: float

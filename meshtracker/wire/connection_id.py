@@ -11,6 +11,7 @@ id is good on all ports and on all nodes that share the secret; libtorrent cache
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 CONNECTION_ID_BYTES = 8
 EPOCH_SECONDS = 120
@@ -43,6 +44,12 @@ class ConnectionIds:
             self._remembered.clear()
         self._remembered[address] = connection_id
         return connection_id
+
+    def remembered(self, wall_seconds: float) -> Mapping[bytes, bytes]:
+        """Ids of this epoch by packed address, as far as they are known already."""
+        if not self._epoch_start_seconds <= wall_seconds < self._epoch_end_seconds:
+            self._turn_epoch(int(wall_seconds // EPOCH_SECONDS))
+        return self._remembered
 
     def check(self, connection_id: bytes, address: bytes, wall_seconds: float) -> bool:
         """Was ``connection_id`` made for this packed address, now or an epoch away?

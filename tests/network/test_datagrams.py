@@ -9,10 +9,18 @@ from contextlib import contextmanager
 
 import pytest
 
-from meshtracker.network.datagrams import SLOTS, BatchedDatagrams, Datagrams, SingleDatagrams, datagrams
+from meshtracker.compiled import is_compiled
+from meshtracker.network.datagrams import (
+    SLOTS,
+    BatchedDatagrams,
+    Datagrams,
+    NativeDatagrams,
+    SingleDatagrams,
+    datagrams,
+)
 from meshtracker.wire.udp import MAX_DATAGRAM_BYTES
 
-WAYS: list[type[Datagrams]] = [SingleDatagrams, BatchedDatagrams]
+WAYS: list[type[Datagrams]] = [SingleDatagrams, BatchedDatagrams, *([NativeDatagrams] if is_compiled() else [])]
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -152,7 +160,7 @@ def test_a_crash_of_the_receiver_is_not_hidden(way: type[Datagrams]) -> None:
 
 def test_the_fastest_way_is_taken() -> None:
     with sockets() as (listener, _):
-        assert isinstance(datagrams(listener), BatchedDatagrams)
+        assert isinstance(datagrams(listener), NativeDatagrams if is_compiled() else BatchedDatagrams)
 
 
 def test_where_there_are_no_batches_one_by_one_does() -> None:
