@@ -113,7 +113,8 @@ class Guard:
 def _bearer(scope: Scope) -> bytes:
     given = [value for name, value in scope["headers"] if name == b"authorization"]
     scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-    return token if scheme == b"Bearer" else b""
+    # RFC 9110 (11.1): a scheme may be in either case.
+    return token if scheme.lower() == b"bearer" else b""
 
 
 def _asks_by_address(scope: Scope) -> bool:

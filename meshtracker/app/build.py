@@ -264,11 +264,21 @@ def read_credential(settings: Settings, file: CredentialsFile | None) -> Credent
         return None
     try:
         listed = None if file is None else file.read()
-        return Credential(None if password is None else password.reveal(), listed)
+        return Credential(
+            None if password is None else password.reveal(),
+            listed,
+            hubs_are_listed=settings.link.hubs_need_credentials,
+        )
     except StartError as error:
         raise StartError(f"link.credentials_file {error}") from error
     except ValueError as error:
         raise StartError(f"link.password: {error}") from error
+
+
+def check_files(settings: Settings) -> None:
+    """Read the files that a start would read. Raises `StartError`."""
+    read_access(settings)
+    read_credential(settings, credentials_file(settings))
 
 
 def build_links(settings: Settings, node: Node, credential: Credential | None) -> LinkService | None:

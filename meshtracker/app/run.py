@@ -46,6 +46,9 @@ DRAIN_SECONDS = 1.5
 SAVE_SECONDS = 3.0
 """Time to save the swarms after that: a node stops within five seconds."""
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""SIGHUP comes when a terminal closes. Lists in files are followed without being told; settings want a restart."""
+
 Endpoint = tuple[str, int]
 
 
@@ -206,14 +209,14 @@ async def serve(
 
 
 def run(settings: Settings) -> None:
-    """Run a node until SIGTERM or SIGINT. Raises `StartError`, or what a service died of."""
+    """Run a node until one of `STOP_SIGNALS`. Raises `StartError`, or what a service died of."""
     configure_log(settings.log)
     trio.run(_run_until_signal, settings)
 
 
 async def _run_until_signal(settings: Settings) -> None:
     stop = trio.Event()
-    with prepare(settings) as services, trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with prepare(settings) as services, trio.open_signal_receiver(*STOP_SIGNALS) as signals:
         garbage.settle()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, stop)

@@ -244,8 +244,10 @@ def config_default(kind: Literal["standalone", "hub", "leaf"] = "standalone", /)
 
 @config.command(name="check")
 def config_check(*, config: ConfigFile) -> None:
-    """Say everything that is wrong with a configuration."""
-    load(config, os.environ)
+    """Say everything that is wrong with a configuration and the files it names."""
+    from meshtracker.app.build import check_files
+
+    check_files(load(config, os.environ))
     _write(f"{config}: ok\n")
 
 

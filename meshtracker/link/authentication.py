@@ -46,13 +46,20 @@ class Credential:
     """What a node proves itself with, and what it checks proofs against."""
 
     def __init__(
-        self, password: str | None, listed: CredentialList | None = None, *, iterations: int = ITERATIONS
+        self,
+        password: str | None,
+        listed: CredentialList | None = None,
+        *,
+        iterations: int = ITERATIONS,
+        hubs_are_listed: bool = False,
     ) -> None:
         """``password``: the mesh's, or this node's own; None on a hub that dials nobody and has a list.
 
+        ``hubs_are_listed``: who links with the mesh's password is a leaf, and believed what its own clients do only.
         ``iterations``: 4096 at least; a list has its own. Raises ValueError for a password that SCRAM has no form of.
         """
         self.password = password
+        self.hubs_are_listed = hubs_are_listed
         self._entries: Mapping[str, Entry] = {}
         self._derive(None if listed is None else listed.salt, iterations if listed is None else listed.iterations)
         if listed is not None:
@@ -159,7 +166,8 @@ class Verifier:
         """Raises `LinkError` for a node that says it has another name than it proved, or more rights."""
         if name != self.name:
             raise LinkError(f"the node says it is {name!r} but proved to be {self.name!r}", kind="name")
-        if forwards and self._entry is not None and self._entry.role == "leaf":
+        is_leaf = self._credential.hubs_are_listed if self._entry is None else self._entry.role == "leaf"
+        if forwards and is_leaf:
             raise LinkError(
                 f"{name} says it is a hub (it has link.listen), but its credential is that of a leaf:"
                 " give it one with --role hub",

@@ -8,6 +8,9 @@ from meshtracker.link.backoff import Backoff
 from meshtracker.link.failover import Failover
 from meshtracker.link.split import is_soft_split
 
+ORDERED = "reset on "
+"""How the reason of a reset begins that somebody commanded, on this node or the other."""
+
 
 @attrs.frozen
 class Redial:
@@ -23,6 +26,11 @@ class Redial:
 
         Returns how long to wait before the next attempt.
         """
+        if reason.startswith(ORDERED):
+            # Whoever ordered it wants the link back, and nothing is wrong with this one's path.
+            self.backoff.reset()
+            self.failover.note_failed(self.index)
+            return self.backoff.next_seconds()
         was_split = is_soft_split(reason)
         self.backoff.link_ended(up_seconds, was_split=was_split)
         # A link that does not hold is no better than none: the next hub need not wait for ever longer pauses here.

@@ -181,6 +181,11 @@ class LinkSettings:
         "Nodes that link to this hub with passwords of their own, or not at all (meshtracker credential); "
         "changes take effect within a second.",
     )
+    hubs_need_credentials: bool = option(
+        False,
+        "Only nodes with a hub's password of their own may link as hubs, for a hub is believed what it says of the "
+        "clients of all nodes; false: the mesh's password is enough.",
+    )
     tls: Literal["on", "off"] = option(
         "on", "Encrypt the link. Off, the password stays unsent, but peers pass in the clear."
     )

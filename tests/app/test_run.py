@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +16,7 @@ import trio
 from meshtracker.admin.client import fetch
 from meshtracker.admin.tokens import read_control_token
 from meshtracker.app import RunningNode, serve
-from meshtracker.app.run import SNAPSHOT_FILE, prepare
+from meshtracker.app.run import SNAPSHOT_FILE, STOP_SIGNALS, prepare, run
 from meshtracker.cli import main
 from meshtracker.client.udp import UdpTracker
 from meshtracker.errors import StartError
@@ -134,6 +137,18 @@ async def test_a_service_that_crashes_ends_the_node_with_its_cause() -> None:
         with trio.fail_after(10), pytest.raises(ExceptionGroup) as caught:
             await services.run(trio.Event())
     assert caught.group_contains(RuntimeError, match="a fault of the program")
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_ends_a_node_that_saves_what_it_knows(number: signal.Signals, tmp_path: Path) -> None:
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), number))
+    timer.start()
+    try:
+        run(settings(node__state_dir=str(tmp_path), log__level="error"))
+    finally:
+        timer.cancel()
+        timer.join()
+    assert (tmp_path / SNAPSHOT_FILE).is_file()
 
 
 async def test_a_second_start_by_mistake_leaves_the_token_of_the_node_that_runs(tmp_path: Path) -> None:

@@ -118,6 +118,22 @@ def test_a_default_configuration_passes_the_check(command: Command, tmp_path: Pa
     assert command("config", "check", "-c", path) == Said(0, f"{path}: ok\n", "")
 
 
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("tracker", 'access = "allow"\naccess_file'),
+        ("link", 'listen = ["127.0.0.1:59100"]\npassword = "long enough a word"\ncredentials_file'),
+    ],
+)
+def test_a_file_that_is_not_there_does_not_pass_the_check(
+    command: Command, tmp_path: Path, section: str, key: str
+) -> None:
+    path = write_config(tmp_path, f'[{section}]\n{key} = "{tmp_path}/nowhere"\n')
+    said = command("config", "check", "-c", path)
+    assert (said.code, said.out) == (1, "")
+    assert f"{tmp_path}/nowhere" in said.err
+
+
 def test_a_wrong_configuration_is_told_line_by_line(command: Command, tmp_path: Path) -> None:
     path = write_config(tmp_path, "[tracker]\nnumwant_max = -1\nbogus = 1\n")
     for arguments in (

@@ -369,6 +369,27 @@ def test_a_leafs_credential_is_not_for_a_hub(name: str, password: str, *, is_let
         assert link.hub.refusal_kind == "authentication"
 
 
+@pytest.mark.parametrize(
+    ("name", "password", "forwards", "is_let_in"),
+    [
+        ("hubs", "the hub's own", True, True),
+        ("other", "right password", True, False),
+        ("other", "right password", False, True),
+    ],
+)
+def test_the_mesh_password_need_not_make_a_hub(name: str, password: str, *, forwards: bool, is_let_in: bool) -> None:
+    """For a hub could say whatever it likes of the clients of all others."""
+    link = Link(
+        node(name, forwards=forwards),
+        node("hub", forwards=True),
+        leaf_credential=Credential(password),
+        hub_credential=Credential("right password", LISTED, hubs_are_listed=True),
+    )
+    settle(link)
+    assert link.hub.is_closed is not is_let_in
+    assert link.hub.refusal_kind == ("" if is_let_in else "authentication")
+
+
 def test_a_revoked_node_loses_its_link_and_nobody_else() -> None:
     credential, hub = listener(), node("hub", forwards=True)
     revoked = synced(node("leaf"), hub, leaf_credential=OWN, hub_credential=credential)

@@ -11,6 +11,7 @@ from meshtracker.link.failover import Failover
 from meshtracker.link.redial import Redial
 
 SPLIT = "soft-split (outbound): 3 data frames sent and none confirmed for 15.0 s"
+ORDERED = "reset on hub by root: to see it come back"
 LOST = "connection lost: Connection reset by peer"
 
 
@@ -31,6 +32,9 @@ def redial_of(seed: int = 1) -> Redial:
         ([(LOST, 3600.0), (LOST, 1.0)], True, 2),
         ([(SPLIT, 3600.0), (SPLIT, 3600.0)], True, 2),
         ([(SPLIT, 3600.0), (LOST, 3600.0)], False, 1),
+        # One that an operator reset is waited for, however often.
+        ([(LOST, 0.0), (LOST, 0.0), (ORDERED, 2.0), (ORDERED, 0.5)], False, 1),
+        ([(ORDERED, 2.0), (ORDERED, 0.5), (ORDERED, 1.0)], False, 1),
         # Never reached.
         ([(LOST, 0.0)], True, 1),
     ],
