@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-compiled test-real test-long compiled wheel simulate replay bench bench-link check format docs clean
+.PHONY: help demo run test test-compiled test-real test-long compiled wheel simulate replay bench bench-quick bench-link check format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -46,8 +46,13 @@ compiled: $(VENV)/.installed-test ## a copy of everything in build/compiled, its
 wheel: $(VENV)/.installed-test ## a wheel for this machine in dist/, with the hot modules compiled
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-bench: $(VENV)/.installed ## announces a second and memory beside opentracker; a quarter of an hour
-	$(BIN)/python -m tests.benchmarks.compare
+bench: compiled ## everything beside opentracker, Redis and the kernel, and through growth; hours; writes docs/performance.md
+	$(BIN)/python -m tests.benchmarks.fan_out
+	$(BIN)/python -m tests.benchmarks.fan_out --compiled
+	$(BIN)/python -m tests.benchmarks
+
+bench-quick: compiled ## the most important figures of `bench` in two minutes, printed only
+	$(BIN)/python -m tests.benchmarks --quick
 
 bench-link: $(VENV)/.installed ## what the link costs: resync, bytes an update, a stuck leaf; more than half an hour
 	$(BIN)/python -m tests.benchmarks.relay

@@ -44,6 +44,10 @@ HOT = (
 )
 """What an announce and a relayed record pass through, each with what it calls there."""
 
+IN_C = ("network/_batch", "frontends/_http")
+"""What neither way of running Python is fast enough for; see docs/decisions/0015."""
+SHARED_BY_C = ["meshtracker/node/_refreshes.h"]
+
 
 def extensions() -> list[Extension]:
     """None where mypyc is not installed: nobody needs a compiler to install a tracker."""
@@ -52,9 +56,9 @@ def extensions() -> list[Extension]:
     except ImportError:
         return []
     modules: list[Extension] = mypycify([f"meshtracker/{name}.py" for name in HOT], opt_level="3", debug_level="0")
-    modules.append(
-        Extension("meshtracker.network._batch", ["meshtracker/network/_batch.c"], extra_compile_args=["-O3"])
-    )
+    for name in IN_C:
+        dotted = f"meshtracker/{name}".replace("/", ".")
+        modules.append(Extension(dotted, [f"meshtracker/{name}.c"], depends=SHARED_BY_C, extra_compile_args=["-O3"]))
     for module in modules:
         module.optional = True
     return modules

@@ -235,6 +235,7 @@ def build_http(
         full_scrape=settings.tracker.full_scrape,
         address_networks=settings.tracker.address_parameter_networks,
         trusted_proxies=settings.http.trusted_proxies,
+        seed=secrets.randbits(64),
     )
     limits = HttpLimits(
         max_head_bytes=settings.http.max_head_bytes,

@@ -71,6 +71,14 @@ class HttpConnection:
         """The responses to what ``data`` completes. Takes any bytes; never call it while `has_more`."""
         if self.should_close:
             return b""
+        if not self._buffer and len(data) <= self._limits.max_head_bytes:
+            refreshed = self._frontend.refresh(data, self._address, now)
+            if refreshed is not None:
+                response, keep_alive = refreshed
+                self.deadline = now + self._limits.idle_timeout_seconds
+                if not keep_alive:
+                    self._stop(now)
+                return response
         self._buffer += data
         return self.resume(now)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 import attrs
@@ -105,7 +105,11 @@ class UdpFrontend:
 
     def refreshes(self, now: float) -> Refreshes:
         """For a service that answers announces which change nothing by itself."""
-        return self._node.refreshes(self._connection_ids.remembered(self._node.clock.wall_seconds(now)), now)
+        return self._node.refreshes(now)
+
+    def connection_ids(self, now: float) -> Mapping[bytes, bytes]:
+        """For the same: good ones by packed address; there may be others."""
+        return self._connection_ids.remembered(self._node.clock.wall_seconds(now))
 
     def count_refreshes(self, announces: int) -> None:
         """A service has answered so many by `refreshes`."""

@@ -8,16 +8,12 @@
  * end, which decides; so this file may refuse, but never answers what the front end would not. Nothing is written here.
  *
  * The oracle is the front end itself: tests/network/test_batch.py gives both the same datagrams, and the long suite
- * does so under AddressSanitizer and UndefinedBehaviorSanitizer.
+ * does so under AddressSanitizer and UndefinedBehaviorSanitizer. What is a refresh is said in node/_refreshes.h.
  */
-#define _GNU_SOURCE
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "../node/_refreshes.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdint.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #define SLOTS 64             /* as in mmsg.py */
@@ -28,14 +24,8 @@
 /* The announce of wire/udp.py. */
 enum { ACTION = 8, TRANSACTION = 12, INFO_HASH = 16, PEER_ID = 36, LEFT = 64, EVENT = 80, IP = 84, KEY = 88,
        NUMWANT = 92, PORT = 96, ANNOUNCE_BYTES = 98 };
-enum { ANNOUNCE = 1, STOPPED = 3, PAUSED = 4 };
+enum { ANNOUNCE = 1 };
 #define ANSWER_HEAD_BYTES 20
-
-/* The row of swarm/peers.py, and the states of model.py. */
-enum { IDENTITY_BYTES = 24, STAMP = 24, STATE = 34, ROW_BYTES = 35, COMPACT_BYTES = 6 };
-enum { LEECHER = 0, PARTIAL = 1, SEEDER = 2 };
-
-static PyObject *s_v4, *s_v6, *s_rows, *s_addresses, *s_leechers, *s_live, *s_by_identity;
 
 typedef struct {
     PyObject_HEAD
@@ -49,140 +39,11 @@ typedef struct {
     unsigned char answers[ANSWER_BYTES];
 } Batch;
 
-/* What `Refreshes` of node/refreshes.py says; borrowed for one call. */
-typedef struct {
-    PyObject *swarms, *connection_ids, *listed;
-    int listed_are_served;
-    uint64_t due_stamp;
-    uint32_t interval, jitter;
-    int64_t numwant_default, numwant_max;
-} Refreshes;
-
-typedef struct {
-    const unsigned char *rows, *addresses;
-    int64_t leechers, live, position;
-} Row;
-
-static uint32_t load32(const unsigned char *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static uint64_t load64(const unsigned char *p) { return (uint64_t)load32(p) << 32 | load32(p + 4); }
-
-static void store32(unsigned char *p, uint32_t value)
-{
-    p[0] = value >> 24, p[1] = value >> 16, p[2] = value >> 8, p[3] = value;
-}
-
-/* Uniform in [0, bound), xorshift64* (Marsaglia; Vigna 2014); which peers are handed out is no secret. */
-static int64_t draw(Batch *self, int64_t bound)
-{
-    self->random ^= self->random >> 12;
-    self->random ^= self->random << 25;
-    self->random ^= self->random >> 27;
-    uint64_t word = self->random * 0x2545F4914F6CDD1Du;
-    return (int64_t)((unsigned __int128)word * (uint64_t)bound >> 64);
-}
-
-static unsigned char *copy(unsigned char *to, const Row *row, int64_t start, int64_t stop)
-{
-    size_t size = (size_t)(stop - start) * COMPACT_BYTES;
-    memcpy(to, row->addresses + start * COMPACT_BYTES, size);
-    return to + size;
-}
-
-/* `start` up to `stop` of a ring from which the asker was taken out. */
-static unsigned char *copy_others(unsigned char *to, const Row *row, int64_t start, int64_t stop, int inside)
-{
-    if (!inside || stop <= row->position)
-        return copy(to, row, start, stop);
-    if (start >= row->position)
-        return copy(to, row, start + 1, stop + 1);
-    return copy(copy(to, row, start, row->position), row, row->position + 1, stop + 1);
-}
-
-/* _run of swarm/selection.py. */
-static unsigned char *copy_run(Batch *self, unsigned char *to, const Row *row, int64_t start, int64_t stop,
-                               int64_t wanted)
-{
-    if (wanted <= 0)
-        return to;
-    int inside = start <= row->position && row->position < stop;
-    int64_t size = stop - start - inside, first = draw(self, size), wrapped = first + wanted - size;
-    if (wrapped <= 0)
-        return copy_others(to, row, start + first, start + first + wanted, inside);
-    to = copy_others(to, row, start + first, start + size, inside);
-    return copy_others(to, row, start, start + wrapped, inside);
-}
-
-/* `choose` of swarm/selection.py; the asker is in the swarm. */
-static unsigned char *copy_peers(Batch *self, unsigned char *to, const Row *row, int64_t wanted, int seeding)
-{
-    int64_t border = seeding ? row->leechers : row->live;
-    int inside = row->position < border;
-    int64_t others = border - inside;
-    if (wanted >= others)
-        return copy_others(to, row, 0, others, inside);
-    if (wanted <= 0)
-        return to;
-    int64_t seeders = border - row->leechers - (inside && row->position >= row->leechers);
-    if (seeders <= 0)
-        return copy_run(self, to, row, 0, row->leechers, wanted);
-    int64_t share = wanted * seeders / others, rest = wanted * seeders % others;
-    share += draw(self, others) < rest;
-    to = copy_run(self, to, row, 0, row->leechers, wanted - share);
-    return copy_run(self, to, row, row->leechers, row->live, share);
-}
-
-/* An attribute that its owner keeps alive; NULL, without an error, unless it is an object of that type. */
-static PyObject *borrowed(PyObject *owner, PyObject *name, PyTypeObject *type)
-{
-    PyObject *value = PyObject_GetAttr(owner, name);
-    if (value == NULL) {
-        PyErr_Clear();
-        return NULL;
-    }
-    Py_DECREF(value);
-    return PyObject_TypeCheck(value, type) ? value : NULL;
-}
-
-static int64_t number(PyObject *owner, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(owner, name);
-    int64_t result = value != NULL ? PyLong_AsLongLong(value) : -1;
-    Py_XDECREF(value);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return -1;
-    }
-    return result;
-}
-
-/* `find` of swarm/peers.py; -1 if there is none. */
-static int64_t find(PyObject *pack, PyObject *rows, const unsigned char *identity)
-{
-    PyObject *index = borrowed(pack, s_by_identity, &PyDict_Type);
-    if (index != NULL) {
-        PyObject *key = PyBytes_FromStringAndSize((const char *)identity, IDENTITY_BYTES);
-        PyObject *found = key != NULL ? PyDict_GetItemWithError(index, key) : NULL;
-        Py_XDECREF(key);
-        return found != NULL ? PyLong_AsLongLong(found) : -1;
-    }
-    const char *start = PyByteArray_AS_STRING(rows), *at = start, *end = start + PyByteArray_GET_SIZE(rows);
-    while ((at = memmem(at, (size_t)(end - at), identity, IDENTITY_BYTES)) != NULL) {
-        if ((at - start) % ROW_BYTES == 0)
-            return (at - start) / ROW_BYTES;
-        at++;
-    }
-    return -1;
-}
-
 /* The length of the answer, or 0 if the front end is to say it. `size` bytes at `to` are free. */
-static size_t refresh(Batch *self, const Refreshes *known, const unsigned char *data, size_t length,
-                      const struct sockaddr_in *source, unsigned char *to, size_t size)
+static size_t refresh(Batch *self, const Refreshes *known, PyObject *connection_ids, const unsigned char *data,
+                      size_t length, const struct sockaddr_in *source, unsigned char *to, size_t size)
 {
-    unsigned char identity[IDENTITY_BYTES], address[COMPACT_BYTES];
+    unsigned char address[COMPACT_BYTES];
     if (length < ANNOUNCE_BYTES || load32(data + ACTION) != ANNOUNCE || source->sin_port == 0)
         return 0;
     memcpy(address, &source->sin_addr, 4);
@@ -194,55 +55,25 @@ static size_t refresh(Batch *self, const Refreshes *known, const unsigned char *
         return 0;
 
     PyObject *packed = PyBytes_FromStringAndSize((const char *)address, 4);
-    PyObject *expected = packed != NULL ? PyDict_GetItemWithError(known->connection_ids, packed) : NULL;
+    PyObject *expected = packed != NULL ? PyDict_GetItemWithError(connection_ids, packed) : NULL;
     Py_XDECREF(packed);
     if (expected == NULL || !PyBytes_CheckExact(expected) || PyBytes_GET_SIZE(expected) != 8 ||
         memcmp(PyBytes_AS_STRING(expected), data, 8) != 0)
         return 0;
 
-    PyObject *info_hash = PyBytes_FromStringAndSize((const char *)data + INFO_HASH, 20);
-    if (info_hash == NULL)
-        return 0;
-    int served = known->listed == NULL || PySet_Contains(known->listed, info_hash) == known->listed_are_served;
-    PyObject *swarm = served ? PyDict_GetItemWithError(known->swarms, info_hash) : NULL;
-    Py_DECREF(info_hash);
-    if (swarm == NULL || borrowed(swarm, s_v6, Py_TYPE(Py_None)) == NULL)
-        return 0;
-    PyObject *pack = borrowed(swarm, s_v4, &PyBaseObject_Type);
-    PyObject *rows = pack != NULL ? borrowed(pack, s_rows, &PyByteArray_Type) : NULL;
-    PyObject *addresses = pack != NULL ? borrowed(pack, s_addresses, &PyByteArray_Type) : NULL;
-    if (rows == NULL || addresses == NULL)
-        return 0;
-
-    memcpy(identity, data + PEER_ID, 20);
-    store32(identity + 20, key & 0x7FFFFFFF);
-    Row row = {
-        .rows = (const unsigned char *)PyByteArray_AS_STRING(rows),
-        .addresses = (const unsigned char *)PyByteArray_AS_STRING(addresses),
-        .leechers = number(pack, s_leechers),
-        .live = number(pack, s_live),
-        .position = find(pack, rows, identity),
-    };
-    if (row.position < 0 || row.position >= row.live || row.leechers < 0 || row.leechers > row.live ||
-        row.live > PyByteArray_GET_SIZE(rows) / ROW_BYTES || row.live > PyByteArray_GET_SIZE(addresses) / COMPACT_BYTES)
-        return 0;
-    const unsigned char *at = row.rows + row.position * ROW_BYTES;
+    Row row;
     int seeding = load64(data + LEFT) == 0;
-    int state = seeding ? SEEDER : event == PAUSED ? PARTIAL : LEECHER;
-    if (at[STATE] != state || load64(at + STAMP) < known->due_stamp ||
-        memcmp(row.addresses + row.position * COMPACT_BYTES, address, COMPACT_BYTES) != 0)
+    if (!is_refresh(known, data + INFO_HASH, data + PEER_ID, key, address, seeding, event, &row))
         return 0;
-
-    int32_t asked = (int32_t)load32(data + NUMWANT);
-    int64_t wanted = asked < 0 ? known->numwant_default : asked < known->numwant_max ? asked : known->numwant_max;
+    int64_t wanted = wanted_peers(known, (int32_t)load32(data + NUMWANT));
     if (ANSWER_HEAD_BYTES + (size_t)wanted * COMPACT_BYTES > size)
         return 0;
     store32(to, ANNOUNCE);
     memcpy(to + 4, data + TRANSACTION, 4);
-    store32(to + 8, known->interval + (uint32_t)draw(self, (int64_t)known->jitter + 1));
+    store32(to + 8, interval(known, &self->random));
     store32(to + 12, (uint32_t)row.leechers);
     store32(to + 16, (uint32_t)(row.live - row.leechers));
-    return (size_t)(copy_peers(self, to + ANSWER_HEAD_BYTES, &row, wanted, seeding) - to);
+    return (size_t)(copy_peers(&self->random, to + ANSWER_HEAD_BYTES, &row, wanted, seeding) - to);
 }
 
 /* Send the answers laid out; what the system does not take is passed over, as datagrams.py explains. */
@@ -285,46 +116,19 @@ static PyObject *ask(Batch *self, PyObject *receive, int slot, PyObject *now)
     return answer;
 }
 
-static int read_refreshes(PyObject *given, Refreshes *known)
-{
-    unsigned long long due;
-    long long interval, jitter, usual, most;
-    if (!PyArg_ParseTuple(given, "O!O!OpKLLLL", &PyDict_Type, &known->swarms, &PyDict_Type, &known->connection_ids,
-                          &known->listed, &known->listed_are_served, &due, &interval, &jitter, &usual, &most))
-        return 0;
-    if (known->listed == Py_None)
-        known->listed = NULL;
-    else if (!PyAnySet_Check(known->listed)) {
-        PyErr_SetString(PyExc_TypeError, "listed is a set or None");
-        return 0;
-    }
-    int64_t room = (65507 - ANSWER_HEAD_BYTES) / COMPACT_BYTES;
-    if (interval < 0 || interval > INT32_MAX || jitter < 0 || jitter > INT32_MAX || usual < 0 || most < 0 || most > room ||
-        usual > room) {
-        PyErr_SetString(PyExc_ValueError, "a figure is out of range");
-        return 0;
-    }
-    known->due_stamp = due;
-    known->interval = (uint32_t)interval;
-    known->jitter = (uint32_t)jitter;
-    known->numwant_default = usual;
-    known->numwant_max = most;
-    return 1;
-}
-
 PyDoc_STRVAR(exchange_doc,
-    "exchange(receive_datagram, now, most, refreshes) -> (datagrams, refreshed)\n\n"
+    "exchange(receive_datagram, now, most, connection_ids, refreshes) -> (datagrams, refreshed)\n\n"
     "Answer up to `most` datagrams that wait (at most 64): those that change nothing by what the tuple `refreshes`\n"
-    "says, unless it is None, and all others by what `receive_datagram` gives.");
+    "says, if their id is in `connection_ids`, and all others by what `receive_datagram` gives.");
 
 static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t count)
 {
     Refreshes known;
-    if (count != 4) {
-        PyErr_SetString(PyExc_TypeError, "exchange takes 4 arguments");
+    if (count != 5 || (arguments[4] != Py_None && !PyDict_Check(arguments[3]))) {
+        PyErr_SetString(PyExc_TypeError, "exchange takes 5 arguments, the fourth a dictionary");
         return NULL;
     }
-    PyObject *receive = arguments[0], *now = arguments[1], *given = arguments[3];
+    PyObject *receive = arguments[0], *now = arguments[1], *connection_ids = arguments[3], *given = arguments[4];
     long most = PyLong_AsLong(arguments[2]);
     if ((most == -1 && PyErr_Occurred()) || (given != Py_None && !read_refreshes(given, &known)))
         return NULL;
@@ -341,7 +145,7 @@ static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t co
     for (int slot = 0; slot < came; slot++) {
         size_t length = 0;
         if (given != Py_None && !self->is_ipv6) {
-            length = refresh(self, &known, self->received[slot], self->in[slot].msg_len,
+            length = refresh(self, &known, connection_ids, self->received[slot], self->in[slot].msg_len,
                              (const struct sockaddr_in *)self->names[slot], self->answers + used, ANSWER_BYTES - used);
             if (PyErr_Occurred())
                 return NULL;
@@ -434,14 +238,7 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_batch", "Datagrams 
 
 PyMODINIT_FUNC PyInit__batch(void)
 {
-    s_v4 = PyUnicode_InternFromString("v4");
-    s_v6 = PyUnicode_InternFromString("v6");
-    s_rows = PyUnicode_InternFromString("rows");
-    s_addresses = PyUnicode_InternFromString("addresses");
-    s_leechers = PyUnicode_InternFromString("leechers");
-    s_live = PyUnicode_InternFromString("live");
-    s_by_identity = PyUnicode_InternFromString("_by_identity");
-    if (!s_v4 || !s_v6 || !s_rows || !s_addresses || !s_leechers || !s_live || !s_by_identity)
+    if (!intern_names())
         return NULL;
     PyObject *created = PyModule_Create(&module);
     if (created != NULL && PyModule_AddType(created, &batch_type) < 0)

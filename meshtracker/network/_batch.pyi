@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 from meshtracker.network.datagrams import ReceiveDatagram
 from meshtracker.node.refreshes import Refreshes
 
@@ -7,5 +9,11 @@ class Batch:
 
     def __init__(self, descriptor: int, is_ipv6: bool, seed: int) -> None: ...
     def exchange(
-        self, receive_datagram: ReceiveDatagram, now: float, most: int, refreshes: Refreshes | None, /
+        self,
+        receive_datagram: ReceiveDatagram,
+        now: float,
+        most: int,
+        connection_ids: Mapping[bytes, bytes],
+        refreshes: Refreshes | None,
+        /,
     ) -> tuple[int, int]: ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
 from meshtracker.network import mmsg
@@ -42,6 +42,8 @@ class Frontend(Protocol):
     """Who answers announces that change nothing by `Refreshes` must tell how many those were."""
 
     def refreshes(self, now: float) -> Refreshes: ...
+
+    def connection_ids(self, now: float) -> Mapping[bytes, bytes]: ...
 
     def count_refreshes(self, announces: int) -> None: ...
 
@@ -160,8 +162,10 @@ class NativeDatagrams:
         """Answer up to ``most`` (at most `SLOTS`) that wait; returns how many came: if fewer, none is left."""
         frontend = self._frontend
         if frontend is None:
-            return self._batch.exchange(receive_datagram, now, most, None)[0]
-        count, refreshed = self._batch.exchange(receive_datagram, now, most, frontend.refreshes(now))
+            return self._batch.exchange(receive_datagram, now, most, {}, None)[0]
+        count, refreshed = self._batch.exchange(
+            receive_datagram, now, most, frontend.connection_ids(now), frontend.refreshes(now)
+        )
         if refreshed:
             frontend.count_refreshes(refreshed)
         return count

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from meshtracker import __version__
@@ -101,6 +101,8 @@ class Node:
         self._random = rng.random
         self._now, self._due_stamp = float("-inf"), 0
         """See `_refresh_due`: ``now`` is the same for a whole batch."""
+        self._refreshes: Refreshes | None = None
+        """Of the latest millisecond."""
         self._dials = dials
         self._started = now
         self._refresh_ms = int(self.policy.refresh_seconds * 1000)
@@ -165,20 +167,23 @@ class Node:
             self._due_stamp = (self.clock.wall_ms(now) - self._refresh_ms + 1) << STAMP_COUNTER_BITS
         return self._due_stamp
 
-    def refreshes(self, connection_ids: Mapping[bytes, bytes], now: float) -> Refreshes:
+    def refreshes(self, now: float) -> Refreshes:
         """For who answers them in this node's stead; `count_refreshes` is told how many those were."""
-        access, policy = self.access, self.policy
-        return Refreshes(
-            self.registry.swarms,
-            connection_ids,
-            None if access.mode == "open" else access.info_hashes,
-            access.mode == "allow",
-            max(0, self._refresh_due(now)),
-            policy.announce_interval_seconds,
-            policy.announce_jitter_seconds,
-            policy.numwant_default,
-            policy.numwant_max,
-        )
+        access, policy, due_stamp = self.access, self.policy, max(0, self._refresh_due(now))
+        known = self._refreshes
+        if known is None or known.due_stamp != due_stamp:
+            known = self._refreshes = Refreshes(
+                self.registry.swarms,
+                None if access.mode == "open" else access.info_hashes,
+                access.mode == "allow",
+                due_stamp,
+                policy.announce_interval_seconds,
+                policy.min_interval_seconds,
+                policy.announce_jitter_seconds,
+                policy.numwant_default,
+                policy.numwant_max,
+            )
+        return known
 
     def count_refreshes(self, announces: int) -> None:
         """Somebody has answered so many by `refreshes`."""
@@ -281,6 +286,7 @@ class Node:
     def set_access(self, access: Access, now: float) -> None:
         """Serve other torrents from now on; hubs are asked at once for what is known of those newly allowed."""
         before, self.access = self.access, access
+        self._refreshes = None
         narrowed = self.mesh.interest() is not None
         self.mesh.set_access(access)
         if self.mesh.forwards or access == before:

@@ -16,14 +16,13 @@ class Refreshes(NamedTuple):
 
     swarms: Mapping[bytes, Swarm]
     """By info-hash."""
-    connection_ids: Mapping[bytes, bytes]
-    """Good ones by packed address; there may be others."""
     listed: frozenset[bytes] | None
     """An access list, if there is one."""
     listed_are_served: bool
     """Those and no others, or all but those."""
     due_stamp: int
     interval_seconds: int
+    min_interval_seconds: int
     jitter_seconds: int
     numwant_default: int
     numwant_max: int

@@ -12,7 +12,7 @@ from meshtracker.swarm.peers import PeerPack, Row
 class Swarm:
     """Peers by family; a client with an address in both families is counted once (client-quirks 9)."""
 
-    __slots__ = ("_twins", "completed", "v4", "v6")
+    __slots__ = ("_twins", "completed", "downloaded", "v4", "v6")
 
     def __init__(self) -> None:
         self.v4 = PeerPack(6)
@@ -20,6 +20,8 @@ class Swarm:
         """Made with the first IPv6 peer: most swarms never have one."""
         self.completed: dict[int, int] | None = None
         """Completed downloads by origin index: each origin counts its own, readers take the larger."""
+        self.downloaded = 0
+        """Those of all origins."""
         self._twins: list[int] | None = None
         """Clients alive in both families, by the state of their IPv6 row; None while there are none."""
 
@@ -28,6 +30,7 @@ class Swarm:
         """A swarm of packs that were filled elsewhere (a snapshot)."""
         swarm = cls()
         swarm.v4, swarm.v6, swarm.completed = v4, v6, completed
+        swarm.downloaded = sum(completed.values()) if completed else 0
         if v6 is not None and len(v4):
             for position in range(v6.live):
                 swarm._count_twin(v6.row(position).identity, 1)
@@ -84,16 +87,17 @@ class Swarm:
                 complete -= seeders
                 incomplete -= leechers + partial_twins
                 partials -= partial_twins
-        downloaded = sum(self.completed.values()) if self.completed else 0
-        return complete, incomplete, downloaded, incomplete - partials
+        return complete, incomplete, self.downloaded, incomplete - partials
 
     def count_completed(self, origin: int, total: int) -> bool:
         """Raise an origin's completed downloads to ``total``; False if it knew as many."""
         if self.completed is None:
             self.completed = {}
-        if total <= self.completed.get(origin, 0):
+        before = self.completed.get(origin, 0)
+        if total <= before:
             return False
         self.completed[origin] = total
+        self.downloaded += total - before
         return True
 
     def _alone(self, pack: PeerPack) -> bool:

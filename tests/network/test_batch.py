@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import struct
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +17,7 @@ from meshtracker.network.datagrams import SLOTS, NativeDatagrams
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.swarm.access import Access
 from meshtracker.wire import udp
+from tests.sanitizers import run_sanitized
 from tests.udp_support import Caller, fuzzed_datagrams, make_frontend, make_node
 
 pytestmark = [pytest.mark.compiled, pytest.mark.timeout(100)]
@@ -210,33 +207,4 @@ def test_fuzzed_datagrams() -> None:
 
 @pytest.mark.long
 def test_fuzzed_datagrams_under_sanitizers(tmp_path: Path) -> None:
-    """The module is built again with AddressSanitizer and UndefinedBehaviorSanitizer, in place of the fast one."""
-    package = Path(sys.modules["meshtracker.network.datagrams"].__file__ or "").parent
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    root = package.parent.parent
-    copied = tmp_path / "meshtracker"
-    subprocess.run(["cp", "-r", str(package.parent), str(copied)], check=True)
-    flags = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-fno-omit-frame-pointer"]
-    source, target = package / "_batch.c", copied / "network" / f"_batch{suffix}"
-    include = sysconfig.get_paths()["include"]
-    subprocess.run(
-        ["gcc", *flags, "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(target)], check=True, timeout=60
-    )
-    runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True)
-    done = subprocess.run(
-        [sys.executable, "-c", "from tests.network.test_batch import fuzz\nfor seed in range(4): fuzz(seed, 20_000)"],
-        cwd=tmp_path,
-        env=os.environ
-        | {
-            "PYTHONPATH": f"{tmp_path}:{root}",
-            "LD_PRELOAD": runtime.stdout.strip(),
-            # The interpreter keeps what it allocated, and has an allocator of its own that hides overruns.
-            "ASAN_OPTIONS": "detect_leaks=0",
-            "PYTHONMALLOC": "malloc",
-        },
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_sanitized("from tests.network.test_batch import fuzz\nfor seed in range(4): fuzz(seed, 20_000)", into=tmp_path)

@@ -16,7 +16,7 @@ def test_what_is_due_is_written_again_and_nothing_else(age_seconds: float) -> No
     caller.announce()
     [(before, _)] = node.registry.swarms[HASH].v4.entries()
     caller.now = age_seconds
-    due_stamp = node.refreshes({}, age_seconds).due_stamp
+    due_stamp = node.refreshes(age_seconds).due_stamp
     caller.announce(caller.announce_packet(event=Event.NONE))
     [(after, _)] = node.registry.swarms[HASH].v4.entries()
     assert (before.stamp >= due_stamp) is (after == before) is (age_seconds < 900)
@@ -26,7 +26,7 @@ def test_what_is_due_is_written_again_and_nothing_else(age_seconds: float) -> No
 @pytest.mark.parametrize("mode", ["open", "allow", "deny"])
 def test_the_access_list_goes_with_it(mode: AccessMode) -> None:
     access = Access(mode, frozenset({HASH}))
-    refreshes = make_node(access=access).refreshes({}, 0.0)
+    refreshes = make_node(access=access).refreshes(0.0)
     for info_hash in (HASH, bytes(20)):
         listed = refreshes.listed
         served = listed is None or (info_hash in listed) is refreshes.listed_are_served
