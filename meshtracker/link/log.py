@@ -26,12 +26,16 @@ class LogStatistics:
     """Age of the oldest batch still kept."""
 
 
-@attrs.define
 class _Stream:
-    incarnation: int
-    sequence: int
-    frames: deque[bytes] = attrs.field(factory=deque)
-    """Frames of the last ``len(frames)`` sequences up to ``sequence``, without a gap."""
+    """One origin's recent batches."""
+
+    __slots__ = ("frames", "position")
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+        """Kept as it is told: links ask for it far more often than it changes."""
+        self.frames: deque[bytes] = deque()
+        """Frames of the last ``len(frames)`` sequences up to ``position``, without a gap."""
 
 
 class Logs:
@@ -47,21 +51,21 @@ class Logs:
     def position(self, origin: str) -> Position | None:
         """How far an origin's stream has been applied."""
         stream = self._streams.get(origin)
-        return None if stream is None else Position(stream.incarnation, stream.sequence)
+        return None if stream is None else stream.position
 
     def vector(self) -> Vector:
         """All positions."""
-        return {origin: Position(stream.incarnation, stream.sequence) for origin, stream in self._streams.items()}
+        return {origin: stream.position for origin, stream in self._streams.items()}
 
     def start(self, origin: str, position: Position) -> None:
         """Begin a stream anew at a position: a new incarnation, or a snapshot that leapt over a gap."""
         # The old stream's frames stay counted until their turn to be evicted comes, but can no longer be read.
-        self._streams[origin] = _Stream(*position)
+        self._streams[origin] = _Stream(position)
 
     def append(self, origin: str, frame: bytes, now: float) -> None:
         """Add the next batch of a stream that was started."""
         stream = self._streams[origin]
-        stream.sequence += 1
+        stream.position = Position(stream.position.incarnation, stream.position.sequence + 1)
         stream.frames.append(frame)
         self._ages.append((stream, now))
         self._bytes += len(frame) + _ENTRY_BYTES
@@ -72,16 +76,17 @@ class Logs:
     def covers(self, origin: str, position: Position) -> bool:
         """Can a reader at ``position`` be given everything that came after it?"""
         stream = self._streams.get(origin)
-        if stream is None or stream.incarnation != position.incarnation:
+        if stream is None or stream.position.incarnation != position.incarnation:
             return False
-        return stream.sequence - len(stream.frames) <= position.sequence <= stream.sequence
+        newest = stream.position.sequence
+        return newest - len(stream.frames) <= position.sequence <= newest
 
     def frame(self, origin: str, sequence: int) -> bytes | None:
         """The BATCH frame of one sequence, if it is still kept."""
         stream = self._streams.get(origin)
         if stream is None:
             return None
-        index = sequence - stream.sequence + len(stream.frames) - 1
+        index = sequence - stream.position.sequence + len(stream.frames) - 1
         return stream.frames[index] if 0 <= index < len(stream.frames) else None
 
     def statistics(self, now: float) -> LogStatistics:

@@ -147,12 +147,13 @@ static int64_t find(PyObject *pack, PyObject *rows, const unsigned char *identit
         Py_XDECREF(key);
         return found != NULL ? PyLong_AsLongLong(found) : -1;
     }
-    const char *start = PyByteArray_AS_STRING(rows), *at = start, *end = start + PyByteArray_GET_SIZE(rows);
-    while ((at = memmem(at, (size_t)(end - at), identity, IDENTITY_BYTES)) != NULL) {
-        if ((at - start) % ROW_BYTES == 0)
-            return (at - start) / ROW_BYTES;
-        at++;
-    }
+    /* Up to some 64 rows. Peer ids begin alike, so the key and what is before it are looked at first. */
+    const unsigned char *row = (const unsigned char *)PyByteArray_AS_STRING(rows);
+    Py_ssize_t count = PyByteArray_GET_SIZE(rows) / ROW_BYTES;
+    uint64_t last = load64(identity + IDENTITY_BYTES - 8);
+    for (Py_ssize_t at = 0; at < count; at++, row += ROW_BYTES)
+        if (load64(row + IDENTITY_BYTES - 8) == last && memcmp(row, identity, IDENTITY_BYTES) == 0)
+            return at;
     return -1;
 }
 

@@ -288,7 +288,7 @@ class PeerPack:
             del self._by_address[address]
 
 
-_PARTITION = (0, 0, 1, 2)
+_PARTITION: Final = (0, 0, 1, 2)
 """Partition of each `PeerState`."""
 _PARTITION_OF_BYTE = bytes(_PARTITION) + b"\xff" * (256 - len(_PARTITION))
 """The same for ``bytes.translate``; other states have none."""

@@ -16,6 +16,7 @@ from meshtracker.link.log import Logs
 from meshtracker.link.split import Progress, Verdict
 from meshtracker.node.mesh import Mesh
 from meshtracker.swarm.registry import Registry
+from meshtracker.wire.vector import Position
 from tests.simulation.events import HARMLESS, Event, Kind
 from tests.simulation.runner import Totals, run
 from tests.simulation.scenario import Plan, Scenario, draw
@@ -186,7 +187,7 @@ def credulous(registry: Registry, swarm: Any, row: Any, address: bytes, family_b
 def hoarding(logs: Logs, origin: str, frame: bytes, now: float) -> None:
     """Never lets a batch go."""
     stream = logs._streams[origin]
-    stream.sequence += 1
+    stream.position = Position(stream.position.incarnation, stream.position.sequence + 1)
     stream.frames.append(frame)
     logs._ages.append((stream, now))
     logs._bytes += len(frame)
