@@ -86,10 +86,22 @@ async def test_links_that_do_not_hold_are_made_ever_more_slowly() -> None:
         with trio.move_on_after(1.5):
             while True:
                 await until(lambda: is_synced(a, hub), seconds=60)
-                hub.node.execute(ResetLinks(name="a", caller="alice"), trio.current_time())
+                for session in hub.node.links.synced():
+                    session.reset("nothing came of it", trio.current_time())
+                hub.node.mesh.on_new_batch()
                 await until(lambda: not is_synced(a))
                 ended += 1
         assert 3 <= ended <= 15
+
+
+async def test_links_that_somebody_resets_come_back_at_once() -> None:
+    hub = place("hub", forwards=True)
+    async with listening(hub), dialing(place("a"), hub.port, reconnect_max_seconds=20) as a:
+        with trio.fail_after(20):
+            for _ in range(20):
+                await until(lambda: is_synced(a, hub), seconds=5)
+                hub.node.execute(ResetLinks(name="a", caller="alice"), trio.current_time())
+                await until(lambda: not is_synced(a))
 
 
 def names(leaf: Place) -> list[str]:
