@@ -14,7 +14,7 @@ COLLECT_SECONDS = 3600.0
 """Between full collections."""
 _YOUNG_OBJECTS = 10_000
 """Allocations between collections of the youngest, which take a fraction of a millisecond."""
-_YOUNG_ROUNDS = 20
+_YOUNG_ROUNDS = 10
 """Of those, between collections of what has survived one."""
 _NEVER = 1_000_000
 
