@@ -67,7 +67,8 @@ async def test_a_peer_that_stops_reading_costs_no_memory_and_is_let_go() -> None
 
             # From here on it neither reads nor speaks. What its socket does not take stays in the log.
             made = await announce_megabytes()
-            assert await announce_megabytes() == made
+            # The system may find room for a little more of it yet, for as much again never.
+            assert await announce_megabytes() < 1.5 * made
             await until(lambda: any("soft-split (" in link.reason for link in hub.links()))
             await until(lambda: not any(link.state != "closed" for link in hub.links()))
 
