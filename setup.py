@@ -24,7 +24,6 @@ HOT = (
     "wire/http_response",
     "swarm/access",
     "swarm/origins",
-    "swarm/peers",
     "swarm/swarm",
     "swarm/registry",
     "swarm/selection",
@@ -44,9 +43,9 @@ HOT = (
 )
 """What an announce and a relayed record pass through, each with what it calls there."""
 
-IN_C = ("network/_batch", "frontends/_http")
+IN_C = ("swarm/_peers", "network/_batch", "frontends/_http")
 """What neither way of running Python is fast enough for; see docs/decisions/0015."""
-SHARED_BY_C = ["meshtracker/node/_refreshes.h"]
+SHARED_BY_C = ["meshtracker/swarm/_peers.h", "meshtracker/node/_refreshes.h"]
 
 
 def extensions() -> list[Extension]:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 def is_compiled() -> bool:
     """All of them are, or none: they are built together."""
-    spec = find_spec("meshtracker.swarm.peers")
+    spec = find_spec("meshtracker.swarm.swarm")
     return spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
 
 

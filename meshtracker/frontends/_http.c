@@ -204,11 +204,24 @@ static int read_head(Text head, Request *request)
     return read_fields(head, &request->keep_alive) && read_query(query, request);
 }
 
+/* A whole number; -1 if it is none. */
+static int64_t number(PyObject *owner, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(owner, name);
+    int64_t result = value != NULL ? PyLong_AsLongLong(value) : -1;
+    Py_XDECREF(value);
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return -1;
+    }
+    return result;
+}
+
 /* `ok_response` of wire/http_response.py around `encode_announce` of wire/http_answer.py. */
 static PyObject *respond(Refresher *self, const Refreshes *known, const Request *request, const Row *row)
 {
-    int64_t partials = number(row->pack, s_partials), downloaded = number(row->swarm, s_downloaded);
-    if (partials < 0 || downloaded < 0)
+    int64_t partials = row->pack->partials, downloaded = number(row->swarm, s_downloaded);
+    if (downloaded < 0)
         return NULL;
     int64_t wanted = wanted_peers(known, request->numwant);
     unsigned char *peers = self->body + 300;
@@ -297,7 +310,7 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_http", "Announces t
 
 PyMODINIT_FUNC PyInit__http(void)
 {
-    if (!intern_names())
+    if (!get_ready())
         return NULL;
     PyObject *created = PyModule_Create(&module);
     if (created != NULL && PyModule_AddType(created, &refresher_type) < 0)

@@ -238,7 +238,7 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_batch", "Datagrams 
 
 PyMODINIT_FUNC PyInit__batch(void)
 {
-    if (!intern_names())
+    if (!get_ready())
         return NULL;
     PyObject *created = PyModule_Create(&module);
     if (created != NULL && PyModule_AddType(created, &batch_type) < 0)

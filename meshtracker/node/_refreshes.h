@@ -8,22 +8,17 @@
 #define MESHTRACKER_REFRESHES_H
 
 #define _GNU_SOURCE
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "../swarm/_peers.h"
 
-#include <stdint.h>
-#include <string.h>
-
-/* The row of swarm/peers.py, and the states of model.py. */
-enum { IDENTITY_BYTES = 24, STAMP = 24, STATE = 34, ROW_BYTES = 35, COMPACT_BYTES = 6 };
-enum { LEECHER = 0, PARTIAL = 1, SEEDER = 2 };
+enum { COMPACT_BYTES = 6 };
 enum { STOPPED = 3, PAUSED = 4 };
 
 /* Larger ones are for the front end, as is whatever else does not fit. */
 #define MAX_PEERS ((65507 - 20) / COMPACT_BYTES)
 
-static PyObject *s_v4, *s_v6, *s_rows, *s_addresses, *s_leechers, *s_live, *s_by_identity,
-    *s_partials, *s_downloaded;
+static PyObject *s_v4, *s_v6, *s_downloaded;
+static PyTypeObject *pack_type;
+static Secret secret; /* Of the index of swarm/_peers.c. */
 
 /* What `Refreshes` of node/refreshes.py says; borrowed for one call. */
 typedef struct {
@@ -36,22 +31,10 @@ typedef struct {
 
 /* A row and the swarm around it. */
 typedef struct {
-    PyObject *swarm, *pack;
-    const unsigned char *rows, *addresses;
+    PyObject *swarm;
+    const Pack *pack;
     int64_t leechers, live, position;
 } Row;
-
-static uint32_t load32(const unsigned char *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static uint64_t load64(const unsigned char *p) { return (uint64_t)load32(p) << 32 | load32(p + 4); }
-
-static void store32(unsigned char *p, uint32_t value)
-{
-    p[0] = value >> 24, p[1] = value >> 16, p[2] = value >> 8, p[3] = value;
-}
 
 /* Uniform in [0, bound), xorshift64* (Marsaglia; Vigna 2014); which peers are handed out is no secret. */
 static int64_t draw(uint64_t *random, int64_t bound)
@@ -66,7 +49,8 @@ static int64_t draw(uint64_t *random, int64_t bound)
 static unsigned char *copy(unsigned char *to, const Row *row, int64_t start, int64_t stop)
 {
     size_t size = (size_t)(stop - start) * COMPACT_BYTES;
-    memcpy(to, row->addresses + start * COMPACT_BYTES, size);
+    if (size > 0)
+        memcpy(to, address_of(row->pack, (uint32_t)start), size);
     return to + size;
 }
 
@@ -125,38 +109,6 @@ static PyObject *borrowed(PyObject *owner, PyObject *name, PyTypeObject *type)
     return PyObject_TypeCheck(value, type) ? value : NULL;
 }
 
-static int64_t number(PyObject *owner, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(owner, name);
-    int64_t result = value != NULL ? PyLong_AsLongLong(value) : -1;
-    Py_XDECREF(value);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return -1;
-    }
-    return result;
-}
-
-/* `find` of swarm/peers.py; -1 if there is none. */
-static int64_t find(PyObject *pack, PyObject *rows, const unsigned char *identity)
-{
-    PyObject *index = borrowed(pack, s_by_identity, &PyDict_Type);
-    if (index != NULL) {
-        PyObject *key = PyBytes_FromStringAndSize((const char *)identity, IDENTITY_BYTES);
-        PyObject *found = key != NULL ? PyDict_GetItemWithError(index, key) : NULL;
-        Py_XDECREF(key);
-        return found != NULL ? PyLong_AsLongLong(found) : -1;
-    }
-    /* Up to some 64 rows. Peer ids begin alike, so the key and what is before it are looked at first. */
-    const unsigned char *row = (const unsigned char *)PyByteArray_AS_STRING(rows);
-    Py_ssize_t count = PyByteArray_GET_SIZE(rows) / ROW_BYTES;
-    uint64_t last = load64(identity + IDENTITY_BYTES - 8);
-    for (Py_ssize_t at = 0; at < count; at++, row += ROW_BYTES)
-        if (load64(row + IDENTITY_BYTES - 8) == last && memcmp(row, identity, IDENTITY_BYTES) == 0)
-            return at;
-    return -1;
-}
-
 /* Is it a refresh? Then `row` is its row. `event` is of BEP 15, `key` not 0; a stop is none. */
 static int is_refresh(const Refreshes *known, const unsigned char *info_hash, const unsigned char *peer_id, uint32_t key,
                       const unsigned char *address, int seeding, uint32_t event, Row *row)
@@ -170,25 +122,20 @@ static int is_refresh(const Refreshes *known, const unsigned char *info_hash, co
     Py_DECREF(name);
     if (row->swarm == NULL || borrowed(row->swarm, s_v6, Py_TYPE(Py_None)) == NULL)
         return 0;
-    row->pack = borrowed(row->swarm, s_v4, &PyBaseObject_Type);
-    PyObject *rows = row->pack != NULL ? borrowed(row->pack, s_rows, &PyByteArray_Type) : NULL;
-    PyObject *addresses = row->pack != NULL ? borrowed(row->pack, s_addresses, &PyByteArray_Type) : NULL;
-    if (rows == NULL || addresses == NULL)
+    row->pack = (const Pack *)borrowed(row->swarm, s_v4, pack_type);
+    if (row->pack == NULL)
         return 0;
     memcpy(identity, peer_id, 20);
     store32(identity + 20, key & 0x7FFFFFFF);
-    row->rows = (const unsigned char *)PyByteArray_AS_STRING(rows);
-    row->addresses = (const unsigned char *)PyByteArray_AS_STRING(addresses);
-    row->leechers = number(row->pack, s_leechers);
-    row->live = number(row->pack, s_live);
-    row->position = find(row->pack, rows, identity);
-    if (row->position < 0 || row->position >= row->live || row->leechers < 0 || row->leechers > row->live ||
-        row->live > PyByteArray_GET_SIZE(rows) / ROW_BYTES || row->live > PyByteArray_GET_SIZE(addresses) / COMPACT_BYTES)
+    row->leechers = row->pack->leechers;
+    row->live = row->pack->live;
+    row->position = find_identity(&secret, row->pack, identity);
+    if (row->position < 0 || row->position >= row->live)
         return 0;
-    const unsigned char *at = row->rows + row->position * ROW_BYTES;
+    const unsigned char *at = row_of(row->pack, (uint32_t)row->position);
     int state = seeding ? SEEDER : event == PAUSED ? PARTIAL : LEECHER;
     return at[STATE] == state && load64(at + STAMP) >= known->due_stamp &&
-           memcmp(row->addresses + row->position * COMPACT_BYTES, address, COMPACT_BYTES) == 0;
+           memcmp(address_of(row->pack, (uint32_t)row->position), address, COMPACT_BYTES) == 0;
 }
 
 static int64_t wanted_peers(const Refreshes *known, int64_t asked)
@@ -232,18 +179,23 @@ static int read_refreshes(PyObject *given, Refreshes *known)
     return 1;
 }
 
-static int intern_names(void)
+/* What is the same for the life of the process. */
+static int get_ready(void)
 {
     s_v4 = PyUnicode_InternFromString("v4");
     s_v6 = PyUnicode_InternFromString("v6");
-    s_rows = PyUnicode_InternFromString("rows");
-    s_addresses = PyUnicode_InternFromString("addresses");
-    s_leechers = PyUnicode_InternFromString("leechers");
-    s_live = PyUnicode_InternFromString("live");
-    s_by_identity = PyUnicode_InternFromString("_by_identity");
-    s_partials = PyUnicode_InternFromString("partials");
     s_downloaded = PyUnicode_InternFromString("downloaded");
-    return s_v4 && s_v6 && s_rows && s_addresses && s_leechers && s_live && s_by_identity && s_partials && s_downloaded;
+    PyObject *peers = PyImport_ImportModule("meshtracker.swarm._peers");
+    PyObject *type = peers != NULL ? PyObject_GetAttrString(peers, "Pack") : NULL;
+    PyObject *shared = type != NULL ? PyObject_GetAttrString(peers, "SECRET") : NULL;
+    int is_ready = s_v4 && s_v6 && s_downloaded && shared != NULL;
+    if (is_ready) {
+        memcpy(&secret, PyBytes_AS_STRING(shared), sizeof secret);
+        pack_type = (PyTypeObject *)type; /* kept */
+    }
+    Py_XDECREF(peers);
+    Py_XDECREF(shared);
+    return is_ready;
 }
 
 #endif

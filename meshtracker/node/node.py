@@ -140,7 +140,7 @@ class Node:
         if position < 0:
             position = _find_rekeyed(pack, request.peer_id, address)
             if position >= 0:
-                identity = pack.row(position).identity
+                identity = pack.identity(position)
         moved, before = True, -1
         if position >= 0:
             if pack.is_current(position, state, address, self._refresh_due(now)):
@@ -194,10 +194,8 @@ class Node:
     ) -> None:
         """Remove another client at the very address this one speaks from: it is what ran there before a restart."""
         position = pack.find_address(address)
-        if position >= 0:
-            other = pack.row(position)
-            if other.identity != identity:
-                self._bury(info_hash, swarm, pack, position, now)
+        if position >= 0 and pack.identity(position) != identity:
+            self._bury(info_hash, swarm, pack, position, now)
 
     def _remove(self, info_hash: bytes, swarm: Swarm, identity: bytes, address: bytes, now: float) -> None:
         """A client stopped: it leaves in both families."""
@@ -209,7 +207,7 @@ class Node:
                 self._bury(info_hash, swarm, pack, position, now)
 
     def _bury(self, info_hash: bytes, swarm: Swarm, pack: PeerPack, position: int, now: float) -> None:
-        row = Row(pack.row(position).identity, self.clock.tick(now), _OWN, _REMOVED)
+        row = Row(pack.identity(position), self.clock.tick(now), _OWN, _REMOVED)
         self.registry.write(swarm, pack, position, row, b"")
         self._note(info_hash, row, pack.address_bytes, b"", now)
 
@@ -335,7 +333,7 @@ def _find_rekeyed(pack: PeerPack, peer_id: bytes, address: bytes) -> int:
     aria2 draws a new key for each announce over UDP.
     """
     position = pack.find_address(address)
-    return position if position >= 0 and pack.row(position).identity[:PEER_ID_BYTES] == peer_id else -1
+    return position if position >= 0 and pack.identity(position)[:PEER_ID_BYTES] == peer_id else -1
 
 
 def _identity(request: AnnounceRequest) -> bytes:

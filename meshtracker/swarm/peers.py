@@ -14,6 +14,8 @@ Entries are kept in three partitions, which only ever move rows at their borders
 *Identity* is the 20-byte peer id and the 32-bit client key: what stays the same when a client changes its address.
 A tombstone is a row like any other, so that last-writer-wins, expiry, snapshots and resync need no second path for it;
 its address is zeroed.
+
+Where it was compiled, `_peers.c` does what `PeerPack` does here, with the same rows in less memory.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, NamedTuple, TypeAlias
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 
-from meshtracker.model import PeerState
+from meshtracker.model import PEER_ID_BYTES, PeerState
 
 IDENTITY_BYTES: Final = 24
 _FIELDS: Final = struct.Struct("!QHB")
@@ -61,7 +64,72 @@ def unpack_rows(rows: bytes) -> Iterator[tuple[bytes, int, int, int]]:
     return _ROW.iter_unpack(rows)
 
 
-class PeerPack:
+class _Reading:
+    """What is read of a pack by way of its bytes and its fields, however it keeps them."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        addresses: bytearray
+        rows: bytearray
+        address_bytes: int
+
+        def __init__(self, address_bytes: int) -> None: ...
+        def identity(self, position: int) -> bytes: ...
+        def fields(self, position: int) -> tuple[int, int, int]: ...
+        def _fill(self, rows: bytes, addresses: bytes, leechers: int, live: int, partials: int) -> None: ...
+
+    @classmethod
+    def from_bytes(cls, address_bytes: int, *, rows: bytes, addresses: bytes) -> Self:
+        """A pack from copies of another's ``rows`` and ``addresses``; ValueError unless they can be such copies."""
+        count, rest = divmod(len(rows), ROW_BYTES)
+        if rest or len(addresses) != count * address_bytes:
+            raise ValueError(f"{len(rows)} bytes of rows and {len(addresses)} of addresses do not belong together")
+        states = rows[ROW_BYTES - 1 :: ROW_BYTES]
+        partitions = states.translate(_PARTITION_OF_BYTE)
+        leechers, seeders = partitions.count(0), partitions.count(1)
+        if partitions != bytes(leechers) + b"\1" * seeders + b"\2" * (count - leechers - seeders):
+            raise ValueError("rows are not in the order of their states")
+        pack = cls(address_bytes)
+        pack._fill(rows, addresses, leechers, leechers + seeders, states.count(_PARTIAL))
+        return pack
+
+    def row(self, position: int) -> Row:
+        """The row at a position."""
+        return Row(self.identity(position), *self.fields(position))
+
+    def peer_ids(self, ranges: list[Range]) -> tuple[bytes, ...]:
+        """Peer ids of positions."""
+        return tuple(self.identity(at)[:PEER_ID_BYTES] for start, stop in ranges for at in range(start, stop))
+
+    def entries(self) -> Iterator[tuple[Row, bytes]]:
+        """Rows with their compact addresses, as they are now: the pack may change while this is read."""
+        size = self.address_bytes
+        addresses = bytes(self.addresses)
+        for at, row in enumerate(map(Row._make, _ROW.iter_unpack(bytes(self.rows)))):
+            yield row, addresses[at * size : at * size + size]
+
+    def copies(self, most_rows: int) -> Iterator[tuple[bytes, bytes]]:
+        """``rows`` and ``addresses`` as they are now, in pieces: the pack may change while they are read."""
+        rows, addresses, size = bytes(self.rows), bytes(self.addresses), self.address_bytes
+        for start in range(0, len(rows) // ROW_BYTES, most_rows):
+            stop = start + most_rows
+            yield rows[start * ROW_BYTES : stop * ROW_BYTES], addresses[start * size : stop * size]
+
+    def stamps(self) -> list[int]:
+        """The stamp of every row, in order."""
+        return [stamp for (stamp,) in _STAMP_ONLY.iter_unpack(self.rows)]
+
+    def origins(self) -> set[int]:
+        """The origins of all rows."""
+        return {origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows)}
+
+    def rows_by_origin(self) -> Counter[int]:
+        """How many rows there are of each origin."""
+        return Counter(origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows))
+
+
+class PeerPack(_Reading):
     """Peers of one address family; positions are only valid until the next change."""
 
     __slots__ = ("_by_address", "_by_identity", "address_bytes", "addresses", "leechers", "live", "partials", "rows")
@@ -77,25 +145,12 @@ class PeerPack:
         self._by_identity: dict[bytes, int] | None = None
         self._by_address: dict[bytes, int] | None = None
 
-    @classmethod
-    def from_bytes(cls, address_bytes: int, *, rows: bytes, addresses: bytes) -> PeerPack:
-        """A pack from copies of another's ``rows`` and ``addresses``; ValueError unless they can be such copies."""
-        count, rest = divmod(len(rows), ROW_BYTES)
-        if rest or len(addresses) != count * address_bytes:
-            raise ValueError(f"{len(rows)} bytes of rows and {len(addresses)} of addresses do not belong together")
-        states = rows[ROW_BYTES - 1 :: ROW_BYTES]
-        partitions = states.translate(_PARTITION_OF_BYTE)
-        pack = cls(address_bytes)
-        pack.leechers = partitions.count(0)
-        pack.live = pack.leechers + partitions.count(1)
-        pack.partials = states.count(_PARTIAL)
-        if partitions != bytes(pack.leechers) + b"\1" * (pack.live - pack.leechers) + b"\2" * (count - pack.live):
-            raise ValueError("rows are not in the order of their states")
-        pack.rows += rows
-        pack.addresses += addresses
-        if count > _INDEX_ABOVE:
-            pack._build_index()
-        return pack
+    def _fill(self, rows: bytes, addresses: bytes, leechers: int, live: int, partials: int) -> None:
+        self.rows += rows
+        self.addresses += addresses
+        self.leechers, self.live, self.partials = leechers, live, partials
+        if len(self) > _INDEX_ABOVE:
+            self._build_index()
 
     def __len__(self) -> int:
         """Rows, tombstones included."""
@@ -127,9 +182,9 @@ class PeerPack:
         size = self.address_bytes
         return bytes(self.addresses[position * size : position * size + size])
 
-    def row(self, position: int) -> Row:
-        """The row at a position."""
-        return Row(*_ROW.unpack_from(self.rows, position * ROW_BYTES))
+    def identity(self, position: int) -> bytes:
+        """The identity at a position."""
+        return bytes(self.rows[position * ROW_BYTES : position * ROW_BYTES + IDENTITY_BYTES])
 
     def fields(self, position: int) -> tuple[int, int, int]:
         """``(stamp, origin, state)`` of a position, without the identity."""
@@ -153,42 +208,10 @@ class PeerPack:
             return bytes(addresses[start * size : stop * size])
         return b"".join([addresses[start * size : stop * size] for start, stop in ranges])
 
-    def peer_ids(self, ranges: list[Range]) -> tuple[bytes, ...]:
-        """Peer ids of positions."""
-        rows = self.rows
-        starts = (at * ROW_BYTES for start, stop in ranges for at in range(start, stop))
-        return tuple(bytes(rows[at : at + 20]) for at in starts)
-
-    def entries(self) -> Iterator[tuple[Row, bytes]]:
-        """Rows with their compact addresses, as they are now: the pack may change while this is read."""
-        size = self.address_bytes
-        addresses = bytes(self.addresses)
-        for at, row in enumerate(map(Row._make, _ROW.iter_unpack(bytes(self.rows)))):
-            yield row, addresses[at * size : at * size + size]
-
-    def copies(self, most_rows: int) -> Iterator[tuple[bytes, bytes]]:
-        """``rows`` and ``addresses`` as they are now, in pieces: the pack may change while they are read."""
-        rows, addresses, size = bytes(self.rows), bytes(self.addresses), self.address_bytes
-        for start in range(0, len(rows) // ROW_BYTES, most_rows):
-            stop = start + most_rows
-            yield rows[start * ROW_BYTES : stop * ROW_BYTES], addresses[start * size : stop * size]
-
     def older_than(self, stamp: int, start: int, stop: int) -> list[int]:
         """Positions from ``start`` up to ``stop`` whose stamp is smaller, in order."""
         view = memoryview(self.rows)[start * ROW_BYTES : stop * ROW_BYTES]
         return [at for at, (found,) in enumerate(_STAMP_ONLY.iter_unpack(view), start) if found < stamp]
-
-    def stamps(self) -> list[int]:
-        """The stamp of every row, in order."""
-        return [stamp for (stamp,) in _STAMP_ONLY.iter_unpack(self.rows)]
-
-    def origins(self) -> set[int]:
-        """The origins of all rows."""
-        return {origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows)}
-
-    def rows_by_origin(self) -> Counter[int]:
-        """How many rows there are of each origin."""
-        return Counter(origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows))
 
     def put(self, position: int, row: Row, address: bytes) -> int:
         """Write a row at ``position`` (-1: a new one) and return where it is now.
@@ -292,3 +315,14 @@ _PARTITION: Final = (0, 0, 1, 2)
 """Partition of each `PeerState`."""
 _PARTITION_OF_BYTE = bytes(_PARTITION) + b"\xff" * (256 - len(_PARTITION))
 """The same for ``bytes.translate``; other states have none."""
+
+PlainPeerPack: Final = PeerPack
+
+if not TYPE_CHECKING:
+    with suppress(ImportError):  # or the package is installed as plain Python
+        from meshtracker.swarm._peers import Pack
+
+        class PeerPack(_Reading, Pack):
+            """Peers of one address family; see `_peers.c`."""
+
+            __slots__ = ()

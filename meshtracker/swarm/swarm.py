@@ -33,7 +33,7 @@ class Swarm:
         swarm.downloaded = sum(completed.values()) if completed else 0
         if v6 is not None and len(v4):
             for position in range(v6.live):
-                swarm._count_twin(v6.row(position).identity, 1)
+                swarm._count_twin(v6.identity(position), 1)
         return swarm
 
     def __len__(self) -> int:
@@ -69,7 +69,7 @@ class Swarm:
     def drop(self, pack: PeerPack, position: int) -> None:
         """Forget a row of one of this swarm's packs."""
         if not self._alone(pack):
-            self._count_twin(pack.row(position).identity, -1)
+            self._count_twin(pack.identity(position), -1)
         pack.drop(position)
 
     def counts(self) -> tuple[int, int, int, int]:
