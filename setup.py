@@ -43,7 +43,7 @@ HOT = (
 )
 """What an announce and a relayed record pass through, each with what it calls there."""
 
-IN_C = ("swarm/_peers", "network/_batch", "frontends/_http")
+IN_C = ("swarm/_peers", "network/_batch", "network/_http")
 """What neither way of running Python is fast enough for; see docs/decisions/0015."""
 SHARED_BY_C = ["meshtracker/swarm/_peers.h", "meshtracker/node/_refreshes.h"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FLAGS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-fno-omit-frame-pointer")
-IN_C = ("swarm/_peers", "network/_batch", "frontends/_http")
+IN_C = ("swarm/_peers", "network/_batch", "network/_http")
 
 
 def run_sanitized(code: str, *, into: Path) -> None:

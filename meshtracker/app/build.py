@@ -235,7 +235,6 @@ def build_http(
         full_scrape=settings.tracker.full_scrape,
         address_networks=settings.tracker.address_parameter_networks,
         trusted_proxies=settings.http.trusted_proxies,
-        seed=secrets.randbits(64),
     )
     limits = HttpLimits(
         max_head_bytes=settings.http.max_head_bytes,
@@ -248,6 +247,8 @@ def build_http(
         max_connections=max_connections,
         max_batch_connections=settings.http.max_batch_connections,
         write_timeout_seconds=settings.http.write_timeout_seconds,
+        # Behind a proxy, who asks is in a header field; and what is one too long is for the connection to say.
+        frontend=None if settings.http.trusted_proxies or limits.max_head_bytes < http.RECEIVE_BYTES else frontend,
     )
     return frontend, service
 

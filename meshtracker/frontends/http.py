@@ -10,6 +10,7 @@ import attrs
 from meshtracker.errors import ClientError
 from meshtracker.frontends.networks import Networks, forwarded_client
 from meshtracker.node.node import Node
+from meshtracker.node.refreshes import Refreshes
 from meshtracker.wire.http_answer import encode_announce, encode_announce_dictionaries, encode_failure, scrape_pieces
 from meshtracker.wire.http_head import RequestHead, RequestHeadError, forwarded_addresses
 from meshtracker.wire.http_response import (
@@ -21,11 +22,6 @@ from meshtracker.wire.http_response import (
     status_response,
 )
 from meshtracker.wire.query import claimed_address, parse_announce, parse_scrape
-
-try:
-    from meshtracker.frontends._http import Refresher
-except ImportError:  # the package is installed as plain Python
-    Refresher = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
 
 MAX_FULL_SCRAPES = 4
 """Answers with all swarms, under way at once: each holds a list of them for as long as its client likes to read."""
@@ -62,7 +58,6 @@ class HttpFrontend:
         "_node",
         "_others",
         "_proxies",
-        "_refresher",
         "_refused",
         "_scrapes",
     )
@@ -75,37 +70,28 @@ class HttpFrontend:
         full_scrape: bool = False,
         address_networks: Sequence[IPv4Network | IPv6Network] = (),
         trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
-        seed: int | None = None,
     ) -> None:
-        """Of clients in ``address_networks`` an ``ip=`` is believed, of ``trusted_proxies`` their X-Forwarded-For.
-
-        With a ``seed`` announces that change nothing are answered in C, where that was built (`_http.c`).
-        """
+        """Of clients in ``address_networks`` an ``ip=`` is believed, of ``trusted_proxies`` their X-Forwarded-For."""
         self._node = node
         self._max_scrape_hashes = max_scrape_hashes
         self._full_scrape = full_scrape
         self._full_scrapes = 0
         self._address_networks = Networks(address_networks)
         self._proxies = Networks(trusted_proxies) if trusted_proxies else None
-        # Behind a proxy, who asks is in a header field.
-        self._refresher = (
-            Refresher(seed) if Refresher is not None and seed is not None and not trusted_proxies else None
-        )
         self._announces = 0
         self._scrapes = 0
         self._failures = 0
         self._others = 0
         self._refused = 0
 
-    def refresh(self, data: bytes, address: bytes, now: float) -> tuple[bytes, bool] | None:
-        """The response to ``data``, if that is one request which changes nothing; and is the connection to be kept?"""
-        if self._refresher is None:
-            return None
-        answered = self._refresher.answer(data, address, self._node.refreshes(now))
-        if answered is not None:
-            self._announces += 1
-            self._node.count_refreshes(1)
-        return answered
+    def refreshes(self, now: float) -> Refreshes:
+        """For a service that answers announces which change nothing by itself; not behind a proxy."""
+        return self._node.refreshes(now)
+
+    def count_refreshes(self, announces: int) -> None:
+        """A service has answered so many by `refreshes`."""
+        self._announces += announces
+        self._node.count_refreshes(announces)
 
     def answer(self, request: RequestHead, address: bytes, now: float) -> bytes | Iterator[bytes]:
         """The response to a request from a packed address; a long one in pieces, which closing the connection ends.

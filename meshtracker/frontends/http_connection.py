@@ -71,16 +71,19 @@ class HttpConnection:
         """The responses to what ``data`` completes. Takes any bytes; never call it while `has_more`."""
         if self.should_close:
             return b""
-        if not self._buffer and len(data) <= self._limits.max_head_bytes:
-            refreshed = self._frontend.refresh(data, self._address, now)
-            if refreshed is not None:
-                response, keep_alive = refreshed
-                self.deadline = now + self._limits.idle_timeout_seconds
-                if not keep_alive:
-                    self._stop(now)
-                return response
         self._buffer += data
         return self.resume(now)
+
+    @property
+    def is_idle(self) -> bool:
+        """Does the next byte begin a request?"""
+        return not self._buffer and not self.should_close and not self.has_more
+
+    def was_refreshed(self, now: float, *, keep_alive: bool) -> None:
+        """Whoever owns the socket has answered one whole request while this `is_idle`."""
+        self.deadline = now + self._limits.idle_timeout_seconds
+        if not keep_alive:
+            self._stop(now)
 
     def resume(self, now: float) -> bytes:
         """What comes after all that was sent: more of a long response, or the responses to requests in waiting."""

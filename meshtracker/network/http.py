@@ -1,13 +1,16 @@
 """HTTP connections of the tracker: one task waits on an epoll set of its own and serves all that are ready in a batch.
 
 A task for each connection would cost several times what its announce does. Nobody can hold others up: sockets never
-block, a batch is bounded, connections have deadlines and a bounded number.
+block, a batch is bounded, connections have deadlines and a bounded number. Where it was compiled, `_http.c` receives
+requests and answers those that change nothing.
 """
 
 from __future__ import annotations
 
 import errno
 import heapq
+import os
+import secrets
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -19,7 +22,13 @@ import structlog
 import trio
 
 from meshtracker.network.addresses import bound_address, listening_socket
-from meshtracker.wire.compact import packed_address
+from meshtracker.node.refreshes import Refreshes
+from meshtracker.wire.compact import canonical_address, packed_address
+
+try:
+    from meshtracker.network._http import Refresher
+except ImportError:  # the package is installed as plain Python
+    Refresher = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
 
 log = structlog.get_logger()
 
@@ -43,13 +52,28 @@ class Connection(Protocol):
     is_unread: bool
     has_more: bool
 
+    @property
+    def is_idle(self) -> bool: ...
+
+    def was_refreshed(self, now: float, *, keep_alive: bool) -> None: ...
+
     def receive_data(self, data: bytes, now: float) -> bytes: ...
 
     def resume(self, now: float) -> bytes: ...
 
 
+Outcome: TypeAlias = bytes | tuple[bytes, bool]
+"""What came, or what is left of the answer to it and whether the connection is to be kept."""
 OpenConnection: TypeAlias = Callable[[bytes, float], Connection]
 """packed address of the TCP peer, now → connection."""
+
+
+class Frontend(Protocol):
+    """Who answers announces that change nothing by `Refreshes` must tell how many those were."""
+
+    def refreshes(self, now: float) -> Refreshes: ...
+
+    def count_refreshes(self, announces: int) -> None: ...
 
 
 @attrs.frozen
@@ -75,6 +99,9 @@ class _Client:
     """A connection and its socket."""
 
     socket: socket.socket
+    descriptor: int
+    address: bytes
+    """Packed."""
     connection: Connection
     unsent: bytes = b""
     events: int = 0
@@ -108,17 +135,25 @@ class HttpService:
         max_connections: int,
         max_batch_connections: int,
         write_timeout_seconds: float,
+        frontend: Frontend | None = None,
     ) -> None:
-        """``open_connection`` is a front end's. After ``max_batch_connections`` other tasks get their turn.
+        """``open_connection`` is a front end's; given that too, announces that change nothing are answered here.
 
-        A client that takes nothing of its response for ``write_timeout_seconds`` is dropped. At ``max_connections``
-        those that are nearest to their deadlines make room for new ones.
+        After ``max_batch_connections`` other tasks get their turn. A client that takes nothing of its response for
+        ``write_timeout_seconds`` is dropped. At ``max_connections`` those that are nearest to their deadlines make room
+        for new ones.
         """
         self._listeners = {listener.fileno(): listener for listener in sockets}
         self._open_connection = open_connection
         self._max_connections = max_connections
         self._max_batch_connections = max_batch_connections
         self._write_timeout_seconds = write_timeout_seconds
+        self._frontend = frontend
+        self._refresher = None if Refresher is None or frontend is None else Refresher(secrets.randbits(64))
+        self._refreshes: Refreshes | None = None
+        """For one batch."""
+        self._refreshed = 0
+        """Of it, so far."""
         self._epoll = select.epoll()
         self._clients: dict[int, _Client] = {}
         self._is_accepting = False
@@ -178,14 +213,17 @@ class HttpService:
 
     async def _serve_batch(self) -> None:
         """Serve what is ready, up to a batch, in turns."""
-        turn = trio.current_time()
+        now = turn = trio.current_time()
+        self._look_at_refreshes(now)
         for descriptor, _ in self._epoll.poll(0, self._max_batch_connections):
-            now = trio.current_time()
             if now - turn > TURN_SECONDS:
                 # What is left cannot wait for the next batch, which would begin with the same connections again.
+                self._count_refreshes()
                 await trio.lowlevel.checkpoint()
                 now = turn = trio.current_time()
+                self._look_at_refreshes(now)
             client = self._clients.get(descriptor)
+            refreshed = self._refreshed
             if client is None:
                 # Or it was closed since the batch began.
                 if descriptor in self._listeners:
@@ -194,11 +232,28 @@ class HttpService:
                 self._receive(client, now)
             else:
                 self._send(client, client.unsent or client.connection.resume(now), now)
+            if refreshed == self._refreshed:
+                # Only what goes through Python takes time worth the asking.
+                now = trio.current_time()
+        self._count_refreshes()
+
+    def _look_at_refreshes(self, now: float) -> None:
+        """What they are until the next await."""
+        if self._refresher is not None and self._frontend is not None:
+            self._refreshes = self._frontend.refreshes(now)
+
+    def _count_refreshes(self) -> None:
+        if self._refreshed and self._frontend is not None:
+            self._frontend.count_refreshes(self._refreshed)
+        self._refreshed = 0
 
     # ------------------------------------------------------------ listening
 
     def _accept(self, listener: socket.socket, now: float) -> None:
         """Accept up to a batch of connections, or a turn, and serve those whose request is there already."""
+        if self._refresher is not None and self._refreshes is not None:
+            self._accept_and_refresh(listener, self._refresher, self._refreshes, now)
+            return
         turn = now
         for _ in range(self._max_batch_connections):
             try:
@@ -207,20 +262,42 @@ class HttpService:
                 return
             except OSError as error:
                 if error.errno in _NO_ROOM:
-                    log.warning("HTTP connections wait to be accepted", reason=error.strerror)
-                    self._stop_accepting()
+                    self._stop_accepting(str(error.strerror))
                     return
                 # The others are news about this one connection, which is gone (accept(2)).
                 self._broken += 1
                 continue
             self._accepted += 1
-            self._receive(_Client(accepted, self._open_connection(packed_address(source[0]), now)), now)
+            self._receive(self._client(accepted, packed_address(source[0]), now), now)
             now = trio.current_time()
             if now - turn > TURN_SECONDS:
                 return
 
-    def _stop_accepting(self) -> None:
+    def _accept_and_refresh(
+        self, listener: socket.socket, refresher: Refresher, refreshes: Refreshes, now: float
+    ) -> None:
+        refreshed, broken, error, connections = refresher.accept(
+            listener.fileno(), self._max_batch_connections, refreshes
+        )
+        self._accepted += refreshed + len(connections)
+        self._refreshed += refreshed
+        self._broken += broken
+        for descriptor, address, outcome in connections:
+            accepted = socket.socket(listener.family, listener.type, listener.proto, fileno=descriptor)
+            client = self._client(accepted, canonical_address(address), now)
+            if outcome is None:
+                self._wait(client, select.EPOLLIN)
+            else:
+                self._respond(client, outcome, now)
+        if error:
+            self._stop_accepting(os.strerror(error))
+
+    def _client(self, accepted: socket.socket, address: bytes, now: float) -> _Client:
+        return _Client(accepted, accepted.fileno(), address, self._open_connection(address, now))
+
+    def _stop_accepting(self, reason: str) -> None:
         """Or the waiting connection would wake the service again and again, until others are closed."""
+        log.warning("HTTP connections wait to be accepted", reason=reason)
         self._accept_pauses += 1
         self._is_accepting = False
         for descriptor in self._listeners:
@@ -234,20 +311,35 @@ class HttpService:
     # ------------------------------------------------------------ connections
 
     def _receive(self, client: _Client, now: float) -> None:
+        outcome: Outcome
         try:
-            # A flag for the one call is cheaper than to make each accepted socket non-blocking.
-            data = client.socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            if self._refresher is not None and self._refreshes is not None and client.connection.is_idle:
+                outcome = self._refresher.receive(client.descriptor, client.address, self._refreshes)
+            else:
+                # A flag for the one call is cheaper than to make each accepted socket non-blocking.
+                outcome = client.socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             self._wait(client, select.EPOLLIN)
-            return
         except OSError:
             self._broken += 1
             self._close(client)
-            return
-        if data:
-            self._send(client, client.connection.receive_data(data, now), now)
         else:
-            self._close(client)
+            self._respond(client, outcome, now)
+
+    def _respond(self, client: _Client, outcome: Outcome, now: float) -> None:
+        """To what came; ``outcome`` is that, or what is left to send where it was answered already."""
+        if isinstance(outcome, bytes):
+            if outcome:
+                self._send(client, client.connection.receive_data(outcome, now), now)
+            else:
+                self._close(client)
+            return
+        self._refreshed += 1
+        client.unsent, keep_alive = outcome
+        client.connection.was_refreshed(now, keep_alive=keep_alive)
+        if client.unsent:
+            client.write_deadline = now + self._write_timeout_seconds
+        self._go_on(client)
 
     def _send(self, client: _Client, data: bytes, now: float) -> None:
         if data:
@@ -262,6 +354,10 @@ class HttpService:
             client.unsent = data[sent:]
             if sent or client.events != select.EPOLLOUT:
                 client.write_deadline = now + self._write_timeout_seconds
+        self._go_on(client)
+
+    def _go_on(self, client: _Client) -> None:
+        """With what is left to send, or the next request."""
         if client.unsent or client.connection.has_more:
             self._wait(client, select.EPOLLOUT)
         elif client.connection.should_close:
@@ -283,7 +379,7 @@ class HttpService:
     def _wait(self, client: _Client, events: int) -> None:
         if client.events == events:
             return
-        descriptor = client.socket.fileno()
+        descriptor = client.descriptor
         if client.events:
             self._epoll.modify(descriptor, events)
         else:
@@ -303,7 +399,7 @@ class HttpService:
     def _close(self, client: _Client) -> None:
         """Closing takes it out of the epoll set as well."""
         if client.events:
-            del self._clients[client.socket.fileno()]
+            del self._clients[client.descriptor]
         client.socket.close()
 
     def _close_all(self) -> None:

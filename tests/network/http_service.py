@@ -29,12 +29,14 @@ def make_service(
     open_connection: OpenConnection | None = None,
 ) -> HttpService:
     """A service of a front end, by default of one of its own, on free ports of ``hosts`` or on ``listeners``."""
+    frontend = frontend or make_frontend()
     return HttpService(
         listeners or [bind(host, 0) for host in hosts or ["127.0.0.1"]],
-        open_connection=open_connection or connection_opener(frontend or make_frontend()),
+        open_connection=open_connection or connection_opener(frontend),
         max_connections=max_connections,
         max_batch_connections=max_batch_connections,
         write_timeout_seconds=10.0,
+        frontend=frontend if open_connection is None else None,
     )
 
 

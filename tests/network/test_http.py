@@ -10,7 +10,8 @@ import trio.testing
 
 from meshtracker.errors import StartError
 from meshtracker.network.http import TURN_SECONDS, bind
-from tests.http_support import request
+from meshtracker.wire.http_answer import decode_announce
+from tests.http_support import announce_target, make_frontend, request
 from tests.network.http_service import (
     CLOSE,
     HEALTH,
@@ -42,6 +43,32 @@ async def test_a_connection_may_be_kept() -> None:
             await stream.send_all(HEALTH)
             assert await receive_exactly(stream, len(OK)) == OK
         assert service.statistics().accepted == service.statistics().connections == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_announces_that_change_nothing_are_answered_as_the_first_was(host: str) -> None:
+    """On connections that are kept and on such as are not, wherever they are answered (`_http.c`)."""
+    frontend = make_frontend()
+    service = make_service(frontend, host)
+    target = announce_target(key=b"0000ABCD")
+    async with running(service) as address:
+        for ended in range(5):
+            assert await announce(address, key=b"0000ABCD") == 1
+            await settled()
+            assert (service.statistics().accepted, service.statistics().connections) == (ended + 1, 0)
+        async with await trio.open_tcp_stream(*address) as stream:
+            for _ in range(5):
+                await stream.send_all(request(target))
+                await settled()
+                head, _, body = (await stream.receive_some()).partition(b"\r\n\r\n")
+                assert b"Connection: keep-alive" in head
+                assert decode_announce(body).incomplete == 1
+            assert service.statistics().connections == 1
+            await stream.send_all(request(target) * 3 + request(target, CLOSE))
+            assert (await receive_all(stream)).count(b"HTTP/1.1 200 OK") == 4
+    assert service.statistics().connections == 0
+    assert frontend.statistics().announces == 14
+    assert frontend._node.statistics(trio.current_time()).tracker.announces == 14
 
 
 async def test_quirk_17_pipelining() -> None:
@@ -87,7 +114,10 @@ async def test_others_get_their_turn_within_a_batch(connected_first: bool, mock_
 
     class DearConnection:
         deadline = float("inf")
-        should_close = is_unread = has_more = False
+        should_close = is_unread = has_more = is_idle = False
+
+        def was_refreshed(self, now: float, *, keep_alive: bool) -> None:
+            raise AssertionError("it is never idle")
 
         def receive_data(self, data: bytes, now: float) -> bytes:
             mock_clock.jump(2 * TURN_SECONDS)
