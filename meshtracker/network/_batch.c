@@ -26,6 +26,7 @@ enum { ACTION = 8, TRANSACTION = 12, INFO_HASH = 16, PEER_ID = 36, LEFT = 64, EV
        NUMWANT = 92, PORT = 96, ANNOUNCE_BYTES = 98 };
 enum { ANNOUNCE = 1 };
 #define ANSWER_HEAD_BYTES 20
+#define CACHE_LINE_BYTES 64
 
 typedef struct {
     PyObject_HEAD
@@ -34,17 +35,72 @@ typedef struct {
     unsigned long long send_failures, receive_failures;
     struct mmsghdr in[SLOTS], out[SLOTS];
     struct iovec in_buffers[SLOTS], out_buffers[SLOTS];
+    PyObject *swarms[SLOTS]; /* of one batch */
     unsigned char names[SLOTS][NAME_BYTES];
     unsigned char received[SLOTS][DATAGRAM_BYTES];
     unsigned char answers[ANSWER_BYTES];
 } Batch;
 
+/*
+ * Find the swarms of a batch, and ask for the memory that its announces will touch.
+ *
+ * An announce goes from the swarm to its pack, to its rows: each load waits for the one before, and few are in the cache.
+ * Of 64 announces those of one kind can be under way together. What is found is held, or an announce before might end
+ * it; a swarm that one has ended is empty, so nothing in it is a refresh.
+ */
+static void look_ahead(Batch *self, const Refreshes *known, int came)
+{
+    const Pack *packs[SLOTS];
+    const uint32_t *indexed[SLOTS];
+    for (int slot = 0; slot < came; slot++) {
+        const unsigned char *data = self->received[slot];
+        int is_announce = self->in[slot].msg_len >= ANNOUNCE_BYTES && load32(data + ACTION) == ANNOUNCE;
+        self->swarms[slot] = is_announce ? find_swarm(known, data + INFO_HASH) : NULL;
+        __builtin_prefetch(self->swarms[slot], 1);
+    }
+    for (int slot = 0; slot < came; slot++) {
+        Py_XINCREF(self->swarms[slot]);
+        packs[slot] = self->swarms[slot] != NULL ? (Pack *)borrowed(self->swarms[slot], s_v4, pack_type) : NULL;
+    }
+    for (int slot = 0; slot < came; slot++) {
+        const Pack *pack = packs[slot];
+        indexed[slot] = NULL;
+        if (pack == NULL)
+            continue;
+        if (pack->index == NULL) {
+            for (size_t at = 0; at < (size_t)pack->count * ROW_BYTES; at += CACHE_LINE_BYTES)
+                __builtin_prefetch(pack->rows + at);
+            __builtin_prefetch(address_of(pack, 0));
+        } else {
+            unsigned char identity[IDENTITY_BYTES];
+            const unsigned char *data = self->received[slot];
+            lay_out_identity(identity, data + PEER_ID, load32(data + KEY));
+            indexed[slot] = pack->index + ((uint32_t)hash(&secret, identity, IDENTITY_BYTES) & (pack->slots - 1));
+            __builtin_prefetch(indexed[slot]);
+        }
+    }
+    for (int slot = 0; slot < came; slot++)
+        if (indexed[slot] != NULL && *indexed[slot] != 0) {
+            /* Or the row is that of one of the next slots. */
+            const unsigned char *row = row_of(packs[slot], *indexed[slot] - 1);
+            __builtin_prefetch(row);
+            __builtin_prefetch(row + ROW_BYTES - 1);
+            __builtin_prefetch(address_of(packs[slot], *indexed[slot] - 1));
+        }
+}
+
+static void let_go(Batch *self, int from, int came)
+{
+    for (int slot = from; slot < came; slot++)
+        Py_CLEAR(self->swarms[slot]);
+}
+
 /* The length of the answer, or 0 if the front end is to say it. `size` bytes at `to` are free. */
 static size_t refresh(Batch *self, const Refreshes *known, PyObject *connection_ids, const unsigned char *data,
-                      size_t length, const struct sockaddr_in *source, unsigned char *to, size_t size)
+                      PyObject *swarm, const struct sockaddr_in *source, unsigned char *to, size_t size)
 {
     unsigned char address[COMPACT_BYTES];
-    if (length < ANNOUNCE_BYTES || load32(data + ACTION) != ANNOUNCE || source->sin_port == 0)
+    if (swarm == NULL || source->sin_port == 0)
         return 0;
     memcpy(address, &source->sin_addr, 4);
     memcpy(address + 4, data + PORT, 2);
@@ -63,7 +119,7 @@ static size_t refresh(Batch *self, const Refreshes *known, PyObject *connection_
 
     Row row;
     int seeding = load64(data + LEFT) == 0;
-    if (!is_refresh(known, data + INFO_HASH, data + PEER_ID, key, address, seeding, event, &row))
+    if (!is_refresh(known, swarm, data + PEER_ID, key, address, seeding, event, &row))
         return 0;
     int64_t wanted = wanted_peers(known, (int32_t)load32(data + NUMWANT));
     if (ANSWER_HEAD_BYTES + (size_t)wanted * COMPACT_BYTES > size)
@@ -140,22 +196,29 @@ static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t co
             self->receive_failures++;
         came = 0;
     }
-    int answered = 0, refreshed = 0;
+    int answered = 0, refreshed = 0, has_refreshes = given != Py_None && !self->is_ipv6;
     size_t used = 0;
+    if (has_refreshes)
+        look_ahead(self, &known, came);
     for (int slot = 0; slot < came; slot++) {
         size_t length = 0;
-        if (given != Py_None && !self->is_ipv6) {
-            length = refresh(self, &known, connection_ids, self->received[slot], self->in[slot].msg_len,
+        if (has_refreshes) {
+            length = refresh(self, &known, connection_ids, self->received[slot], self->swarms[slot],
                              (const struct sockaddr_in *)self->names[slot], self->answers + used, ANSWER_BYTES - used);
-            if (PyErr_Occurred())
+            Py_CLEAR(self->swarms[slot]);
+            if (PyErr_Occurred()) {
+                let_go(self, slot + 1, came);
                 return NULL;
+            }
         }
         if (length > 0)
             refreshed++;
         else {
             PyObject *answer = ask(self, receive, slot, now);
-            if (answer == NULL)
+            if (answer == NULL) {
+                let_go(self, slot + 1, came);
                 return NULL;
+            }
             if (answer == Py_None) {
                 Py_DECREF(answer);
                 continue;

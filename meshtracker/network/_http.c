@@ -291,8 +291,8 @@ static int answer(Refresher *self, const Refreshes *known, size_t received, cons
     if (!read_head(head, request))
         return 0;
     memcpy(request->address, address, 4);
-    return is_refresh(known, request->info_hash, request->peer_id, request->key, request->address, request->seeding,
-                      request->event, &row) &&
+    return is_refresh(known, find_swarm(known, request->info_hash), request->peer_id, request->key, request->address,
+                      request->seeding, request->event, &row) &&
            respond(self, known, request, &row, response);
 }
 

@@ -109,24 +109,36 @@ static PyObject *borrowed(PyObject *owner, PyObject *name, PyTypeObject *type)
     return PyObject_TypeCheck(value, type) ? value : NULL;
 }
 
-/* Is it a refresh? Then `row` is its row. `event` is of BEP 15, `key` not 0; a stop is none. */
-static int is_refresh(const Refreshes *known, const unsigned char *info_hash, const unsigned char *peer_id, uint32_t key,
+/* The swarm that is served under an info-hash, borrowed; NULL, which may be with an error, if there is none. */
+static PyObject *find_swarm(const Refreshes *known, const unsigned char *info_hash)
+{
+    PyObject *name = PyBytes_FromStringAndSize((const char *)info_hash, 20);
+    if (name == NULL)
+        return NULL;
+    int served = known->listed == NULL || PySet_Contains(known->listed, name) == known->listed_are_served;
+    PyObject *swarm = served ? PyDict_GetItemWithError(known->swarms, name) : NULL;
+    Py_DECREF(name);
+    return swarm;
+}
+
+static void lay_out_identity(unsigned char *to, const unsigned char *peer_id, uint32_t key)
+{
+    memcpy(to, peer_id, 20);
+    store32(to + 20, key & 0x7FFFFFFF);
+}
+
+/* Is it a refresh in that swarm? Then `row` is its row. `event` is of BEP 15, `key` not 0; a stop is none. */
+static int is_refresh(const Refreshes *known, PyObject *swarm, const unsigned char *peer_id, uint32_t key,
                       const unsigned char *address, int seeding, uint32_t event, Row *row)
 {
     unsigned char identity[IDENTITY_BYTES];
-    PyObject *name = PyBytes_FromStringAndSize((const char *)info_hash, 20);
-    if (name == NULL)
+    if (swarm == NULL || borrowed(swarm, s_v6, Py_TYPE(Py_None)) == NULL)
         return 0;
-    int served = known->listed == NULL || PySet_Contains(known->listed, name) == known->listed_are_served;
-    row->swarm = served ? PyDict_GetItemWithError(known->swarms, name) : NULL;
-    Py_DECREF(name);
-    if (row->swarm == NULL || borrowed(row->swarm, s_v6, Py_TYPE(Py_None)) == NULL)
-        return 0;
-    row->pack = (const Pack *)borrowed(row->swarm, s_v4, pack_type);
+    row->swarm = swarm;
+    row->pack = (const Pack *)borrowed(swarm, s_v4, pack_type);
     if (row->pack == NULL)
         return 0;
-    memcpy(identity, peer_id, 20);
-    store32(identity + 20, key & 0x7FFFFFFF);
+    lay_out_identity(identity, peer_id, key);
     row->leechers = row->pack->leechers;
     row->live = row->pack->live;
     row->position = find_identity(&secret, row->pack, identity);
