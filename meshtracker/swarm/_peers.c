@@ -289,7 +289,18 @@ static PyObject *pack_fields(Pack *pack, PyObject *given)
     if (position < 0)
         return NULL;
     const unsigned char *row = row_of(pack, (uint32_t)position);
-    return Py_BuildValue("Kii", (unsigned long long)load64(row + STAMP), row[ORIGIN] << 8 | row[ORIGIN + 1], row[STATE]);
+    PyObject *fields = PyTuple_New(3), *stamp = PyLong_FromUnsignedLongLong(load64(row + STAMP));
+    if (fields == NULL || stamp == NULL) {
+        Py_XDECREF(fields);
+        Py_XDECREF(stamp);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(fields, 0, stamp);
+    PyTuple_SET_ITEM(fields, 1, PyLong_FromLong(row[ORIGIN] << 8 | row[ORIGIN + 1]));
+    PyTuple_SET_ITEM(fields, 2, PyLong_FromLong(row[STATE]));
+    if (PyTuple_GET_ITEM(fields, 1) == NULL)
+        Py_CLEAR(fields);
+    return fields;
 }
 
 static PyObject *pack_is_current(Pack *pack, PyObject *const *given, Py_ssize_t count)
@@ -322,7 +333,14 @@ static PyObject *pack_addresses_of(Pack *pack, PyObject *ranges)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(ranges, i), "nn", &bounds[i][0], &bounds[i][1]))
+        PyObject *range = PyList_GET_ITEM(ranges, i);
+        if (!PyTuple_Check(range) || PyTuple_GET_SIZE(range) != 2) {
+            PyErr_SetString(PyExc_TypeError, "a range is a pair");
+            return NULL;
+        }
+        for (int end = 0; end < 2; end++)
+            bounds[i][end] = PyLong_AsSsize_t(PyTuple_GET_ITEM(range, end));
+        if (PyErr_Occurred())
             return NULL;
         if (bounds[i][0] < 0 || bounds[i][1] < bounds[i][0] || bounds[i][1] > (Py_ssize_t)pack->count) {
             PyErr_SetString(PyExc_IndexError, "a range goes beyond the rows");

@@ -98,13 +98,16 @@ class Registry:
                 if self._has_no_room(swarm):
                     self.refused_full += 1
                     return -1
+            self._count(row.origin, 1)
         else:
-            self._count(pack.fields(position)[1], -1)
+            origin = pack.fields(position)[1]
+            if origin != row.origin:
+                self._count(origin, -1)
+                self._count(row.origin, 1)
             if position >= pack.live:
                 self.tombstones -= 1
             else:
                 self.peers -= 1
-        self._count(row.origin, 1)
         if row.state == _REMOVED:
             self.tombstones += 1
         else:

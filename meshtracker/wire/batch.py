@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Container, Iterator
-from typing import NamedTuple
 
 import attrs
 
@@ -25,18 +24,33 @@ _COMPLETED = 0x80
 _IDENTITY_BYTES = 24
 
 
-class PeerRecord(NamedTuple):
-    """One peer in one swarm, as an origin wrote it."""
+class PeerRecord:
+    """One peer in one swarm, as an origin wrote it. A plain class, since compiled those are made fastest."""
 
-    identity: bytes
-    """20 bytes peer id, 4 bytes key."""
-    stamp: int
-    state: int
-    """A `PeerState`, as a plain int."""
-    address_bytes: int
-    """6 or 18: the family, also of a removed peer."""
-    address: bytes
-    """Compact; empty when the peer was removed."""
+    __slots__ = ("address", "address_bytes", "identity", "stamp", "state")
+
+    def __init__(self, identity: bytes, stamp: int, state: int, address_bytes: int, address: bytes) -> None:
+        self.identity = identity
+        """20 bytes peer id, 4 bytes key."""
+        self.stamp = stamp
+        self.state = state
+        """A `PeerState`, as a plain int."""
+        self.address_bytes = address_bytes
+        """6 or 18: the family, also of a removed peer."""
+        self.address = address
+        """Compact; empty when the peer was removed."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PeerRecord) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        return f"PeerRecord{self._fields()}"
+
+    def _fields(self) -> tuple[bytes, int, int, int, bytes]:
+        return self.identity, self.stamp, self.state, self.address_bytes, self.address
 
 
 @attrs.frozen
@@ -56,9 +70,10 @@ def encode_record(record: PeerRecord, base: int) -> bytes:
     after_ms = (record.stamp >> STAMP_COUNTER_BITS) - (base >> STAMP_COUNTER_BITS)
     counter = record.stamp & _COUNTER_MASK
     head = record.state | (_IPV6 if record.address_bytes == 18 else 0)
-    # Nearly every live record fits these two bytes.
-    if after_ms < 128 and counter < 128:
-        return bytes((head, after_ms, counter)) + record.identity + record.address
+    # `encode_varint` of what nearly every live record has.
+    if after_ms < 128 and counter < 128 * 128:
+        numbers = (head, after_ms, counter) if counter < 128 else (head, after_ms, counter & 127 | 128, counter >> 7)
+        return bytes(numbers) + record.identity + record.address
     return bytes((head,)) + encode_varint(after_ms) + encode_varint(counter) + record.identity + record.address
 
 

@@ -66,7 +66,8 @@ class Encoding(Source):
         start, end = self._stream.records(sequence - 1), self._stream.records(sequence)
         for at in range(start, end):
             info_hash, record = self._records[at % len(self._records)]
-            self._outbox.add(info_hash, record._replace(stamp=stamp))
+            record.stamp = stamp
+            self._outbox.add(info_hash, record)
         return self._outbox.seal(stamp)
 
 
