@@ -310,10 +310,9 @@ static PyObject *take_in(Refresher *self, const Refreshes *known, int descriptor
         return PyBytes_FromStringAndSize(self->received, received);
     }
     ssize_t sent = send(descriptor, response.at, response.size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-        return PyErr_SetFromErrno(PyExc_OSError);
     if (sent == (ssize_t)response.size)
         return Py_NewRef(request.keep_alive ? self->kept : self->ended);
+    /* Whoever sends the rest meets the error again. */
     sent = sent < 0 ? 0 : sent;
     return Py_BuildValue("y#O", (const char *)response.at + sent, (Py_ssize_t)response.size - sent,
                          request.keep_alive ? Py_True : Py_False);
@@ -322,7 +321,7 @@ static PyObject *take_in(Refresher *self, const Refreshes *known, int descriptor
 PyDoc_STRVAR(receive_doc,
     "receive(descriptor, address, refreshes) -> bytes or (unsent, keep_alive)\n\n"
     "What came on a connection from a packed address, or, if that was a refresh, what is left of its answer to send.\n"
-    "OSError as of recv(2) and send(2).");
+    "OSError as of recv(2).");
 
 static PyObject *receive(Refresher *self, PyObject *const *arguments, Py_ssize_t count)
 {
@@ -378,7 +377,7 @@ static PyObject *greet(Refresher *self, const Refreshes *known, int descriptor, 
 }
 
 PyDoc_STRVAR(accept_doc,
-    "accept(descriptor, most, refreshes) -> (refreshed, broken, error, connections)\n\n"
+    "accept(descriptor, most, refreshes) -> (accepted, refreshed, broken, error, connections)\n\n"
     "Accept up to `most` connections. Those whose first request was a refresh that ends them are counted in\n"
     "`refreshed`, those that the network ended in `broken`; the others are (descriptor, packed address, outcome), where\n"
     "an outcome is what `receive` returns, or None if nothing came yet. `error` is the number of what accept(2) said at\n"
@@ -387,7 +386,7 @@ PyDoc_STRVAR(accept_doc,
 static PyObject *accept_all(Refresher *self, PyObject *const *arguments, Py_ssize_t count)
 {
     Refreshes known;
-    int refreshed = 0, broken = 0, error = 0;
+    int accepted = 0, refreshed = 0, broken = 0, error = 0;
     if (count != 3) {
         PyErr_SetString(PyExc_TypeError, "accept takes three arguments");
         return NULL;
@@ -401,21 +400,29 @@ static PyObject *accept_all(Refresher *self, PyObject *const *arguments, Py_ssiz
         struct sockaddr_storage source;
         socklen_t size = sizeof source;
         int descriptor = accept4(listener, (struct sockaddr *)&source, &size, SOCK_CLOEXEC);
-        if (descriptor >= 0) {
-            PyObject *stays = greet(self, &known, descriptor, &source, &refreshed, &broken);
-            if (stays != NULL ? PyList_Append(connections, stays) < 0 : PyErr_Occurred() != NULL)
-                Py_CLEAR(connections);
-            Py_XDECREF(stays);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK)
-            break;
-        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            error = errno;
-            break;
-        } else
+        if (descriptor < 0) {
+            if (errno == EAGAIN || errno == EWOULDBLOCK)
+                break;
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                error = errno;
+                break;
+            }
             /* News about this one connection, which is gone (accept(2)). */
             broken++;
+            continue;
+        }
+        accepted++;
+        PyObject *stays = greet(self, &known, descriptor, &source, &refreshed, &broken);
+        if (stays != NULL && PyList_Append(connections, stays) < 0)
+            close(descriptor);
+        Py_XDECREF(stays);
+        if (PyErr_Occurred()) {
+            for (Py_ssize_t i = 0; i < PyList_GET_SIZE(connections); i++)
+                close((int)PyLong_AsLong(PyTuple_GET_ITEM(PyList_GET_ITEM(connections, i), 0)));
+            Py_CLEAR(connections);
+        }
     }
-    return connections != NULL ? Py_BuildValue("iiiN", refreshed, broken, error, connections) : NULL;
+    return connections != NULL ? Py_BuildValue("iiiiN", accepted, refreshed, broken, error, connections) : NULL;
 }
 
 static int init(Refresher *self, PyObject *arguments, PyObject *keywords)

@@ -38,6 +38,10 @@ SWEEP_SECONDS = 1.0
 """Deadlines are looked at this often; so long, too, no connection is accepted after the system had no room for one."""
 TURN_SECONDS = 0.01
 """After this, other tasks get their turn even within a batch, each connection of which may ask for milliseconds."""
+ACCEPTED_AT_ONCE = 16
+"""So many may be open beyond the bound for a moment, and have a turn to the end once accepted."""
+REFRESHED_AT_ONCE = 64
+"""Answers that take no time worth asking for, before it is asked for all the same."""
 EVICTED_SHARE = 100
 """At the bound, one connection in so many makes room: looking for them costs something, so it is done for several."""
 
@@ -215,7 +219,7 @@ class HttpService:
         """Serve what is ready, up to a batch, in turns."""
         now = turn = trio.current_time()
         self._look_at_refreshes(now)
-        for descriptor, _ in self._epoll.poll(0, self._max_batch_connections):
+        for number, (descriptor, _) in enumerate(self._epoll.poll(0, self._max_batch_connections)):
             if now - turn > TURN_SECONDS:
                 # What is left cannot wait for the next batch, which would begin with the same connections again.
                 self._count_refreshes()
@@ -232,8 +236,7 @@ class HttpService:
                 self._receive(client, now)
             else:
                 self._send(client, client.unsent or client.connection.resume(now), now)
-            if refreshed == self._refreshed:
-                # Only what goes through Python takes time worth the asking.
+            if client is None or refreshed == self._refreshed or number % REFRESHED_AT_ONCE == 0:
                 now = trio.current_time()
         self._count_refreshes()
 
@@ -251,49 +254,60 @@ class HttpService:
 
     def _accept(self, listener: socket.socket, now: float) -> None:
         """Accept up to a batch of connections, or a turn, and serve those whose request is there already."""
-        if self._refresher is not None and self._refreshes is not None:
-            self._accept_and_refresh(listener, self._refresher, self._refreshes, now)
-            return
         turn = now
-        for _ in range(self._max_batch_connections):
-            try:
-                accepted, source = listener.accept()
-            except BlockingIOError:
+        left = self._max_batch_connections
+        while left > 0 and now - turn <= TURN_SECONDS:
+            most = min(left, 1 if self._refreshes is None else ACCEPTED_AT_ONCE)
+            if self._accept_some(listener, most, now) < most:
                 return
-            except OSError as error:
-                if error.errno in _NO_ROOM:
-                    self._stop_accepting(str(error.strerror))
-                    return
-                # The others are news about this one connection, which is gone (accept(2)).
-                self._broken += 1
-                continue
-            self._accepted += 1
-            self._receive(self._client(accepted, packed_address(source[0]), now), now)
+            left -= most
             now = trio.current_time()
-            if now - turn > TURN_SECONDS:
-                return
 
-    def _accept_and_refresh(
-        self, listener: socket.socket, refresher: Refresher, refreshes: Refreshes, now: float
-    ) -> None:
-        refreshed, broken, error, connections = refresher.accept(
-            listener.fileno(), self._max_batch_connections, refreshes
+    def _accept_some(self, listener: socket.socket, most: int, now: float) -> int:
+        """Returns how many came of ``most``: if fewer, none is left, or there is no room."""
+        if self._refresher is None or self._refreshes is None:
+            return self._accept_one(listener, now)
+        accepted, refreshed, broken, error, connections = self._refresher.accept(
+            listener.fileno(), most, self._refreshes
         )
-        self._accepted += refreshed + len(connections)
+        self._accepted += accepted
         self._refreshed += refreshed
         self._broken += broken
-        for descriptor, address, outcome in connections:
-            accepted = socket.socket(listener.family, listener.type, listener.proto, fileno=descriptor)
-            client = self._client(accepted, canonical_address(address), now)
+        # All of them first: what is no object yet, nobody would close after an error.
+        sockets = [
+            socket.socket(listener.family, listener.type, listener.proto, fileno=descriptor)
+            for descriptor, _, _ in connections
+        ]
+        for connected, (_, address, outcome) in zip(sockets, connections, strict=True):
+            client = self._client(connected, canonical_address(address), now)
             if outcome is None:
                 self._wait(client, select.EPOLLIN)
             else:
                 self._respond(client, outcome, now)
         if error:
             self._stop_accepting(os.strerror(error))
+            return 0
+        return refreshed + broken + len(connections)
 
-    def _client(self, accepted: socket.socket, address: bytes, now: float) -> _Client:
-        return _Client(accepted, accepted.fileno(), address, self._open_connection(address, now))
+    def _accept_one(self, listener: socket.socket, now: float) -> int:
+        """`_accept_some` where nothing was compiled."""
+        try:
+            connected, source = listener.accept()
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._stop_accepting(str(error.strerror))
+                return 0
+            # The others are news about this one connection, which is gone (accept(2)).
+            self._broken += 1
+            return 1
+        self._accepted += 1
+        self._receive(self._client(connected, packed_address(source[0]), now), now)
+        return 1
+
+    def _client(self, connected: socket.socket, address: bytes, now: float) -> _Client:
+        return _Client(connected, connected.fileno(), address, self._open_connection(address, now))
 
     def _stop_accepting(self, reason: str) -> None:
         """Or the waiting connection would wake the service again and again, until others are closed."""

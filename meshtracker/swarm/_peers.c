@@ -77,8 +77,11 @@ static int resize(Pack *pack, uint32_t room)
         memmove(rows + (size_t)room * ROW_BYTES, address_of(pack, 0), kept);
     rows = PyMem_Realloc(rows, (size_t)room * (ROW_BYTES + size));
     if (rows == NULL) {
-        /* A smaller piece is never refused. */
-        PyErr_NoMemory();
+        /* Even a smaller piece may be refused: then the rows stay, laid out for it, in the larger one. */
+        if (room < pack->room)
+            pack->room = room;
+        else
+            PyErr_NoMemory();
         return 0;
     }
     if (room > pack->room)

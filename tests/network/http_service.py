@@ -27,8 +27,12 @@ def make_service(
     max_connections: int = 1000,
     max_batch_connections: int = 256,
     open_connection: OpenConnection | None = None,
+    refreshes: bool = True,
 ) -> HttpService:
-    """A service of a front end, by default of one of its own, on free ports of ``hosts`` or on ``listeners``."""
+    """A service of a front end, by default of one of its own, on free ports of ``hosts`` or on ``listeners``.
+
+    ``refreshes``: it may answer announces that change nothing itself.
+    """
     frontend = frontend or make_frontend()
     return HttpService(
         listeners or [bind(host, 0) for host in hosts or ["127.0.0.1"]],
@@ -36,7 +40,7 @@ def make_service(
         max_connections=max_connections,
         max_batch_connections=max_batch_connections,
         write_timeout_seconds=10.0,
-        frontend=frontend if open_connection is None else None,
+        frontend=frontend if refreshes else None,
     )
 
 

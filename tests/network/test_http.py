@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from meshtracker.errors import StartError
-from meshtracker.network.http import TURN_SECONDS, bind
+from meshtracker.network.http import ACCEPTED_AT_ONCE, TURN_SECONDS, bind
 from meshtracker.wire.http_answer import decode_announce
 from tests.http_support import announce_target, make_frontend, request
 from tests.network.http_service import (
@@ -132,7 +132,7 @@ async def test_others_get_their_turn_within_a_batch(connected_first: bool, mock_
             await trio.lowlevel.checkpoint()
             turns.append("other")
 
-    service = make_service(open_connection=lambda address, now: DearConnection())
+    service = make_service(open_connection=lambda address, now: DearConnection(), refreshes=False)
     clients = [socket.create_connection(service.addresses[0]) for _ in range(10)]
     async with running(service):
         if connected_first:
@@ -150,6 +150,52 @@ async def test_others_get_their_turn_within_a_batch(connected_first: bool, mock_
     first, last = turns.index("request"), len(turns) - turns[::-1].index("request")
     # trio shuffles who goes first, so two may follow each other.
     assert "request request request" not in " ".join(turns[first:last])
+
+
+async def test_dear_requests_of_new_connections_do_not_take_one_turn_together(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """Nor beside announces that change nothing, and so cost no time worth asking for."""
+    frontend = make_frontend()
+    turns: list[str] = []
+
+    class DearConnection:
+        deadline = float("inf")
+        should_close = is_unread = has_more = False
+        is_idle = True
+
+        def was_refreshed(self, now: float, *, keep_alive: bool) -> None:
+            raise AssertionError("such a connection is over")
+
+        def receive_data(self, data: bytes, now: float) -> bytes:
+            mock_clock.jump(2 * TURN_SECONDS)
+            turns.append("request")
+            return OK
+
+        def resume(self, now: float) -> bytes:
+            return b""
+
+    async def other() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns.append("other")
+
+    refresh = request(announce_target(key=b"0000ABCD"), CLOSE)
+    service = make_service(frontend, open_connection=lambda address, now: DearConnection())
+    clients = [socket.create_connection(service.addresses[0]) for _ in range(8 * ACCEPTED_AT_ONCE)]
+    async with running(make_service(frontend)) as address:
+        assert await announce(address, key=b"0000ABCD") == 1
+    for number, client in enumerate(clients):
+        client.sendall(HEALTH if number % 8 else refresh)
+    async with running(service), trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        while turns.count("request") < 7 * ACCEPTED_AT_ONCE:
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    for client in clients:
+        client.close()
+    longest = max(len(run.split()) for run in " ".join(turns).split("other"))
+    assert longest <= 2 * ACCEPTED_AT_ONCE
 
 
 async def test_all_sockets_are_closed_at_the_end() -> None:

@@ -223,8 +223,12 @@ def test_an_error_of_the_network_is_one_of_the_call() -> None:
         pair.ask(USUAL, address, 0.0)
         pair._client.sendall(USUAL)
         pair._client.close()
+        outcome = pair._refresher.receive(pair._ours.fileno(), address, pair.native.refreshes(0.0))
+        assert not isinstance(outcome, bytes)
+        unsent, _ = outcome
+        assert unsent, "it was answered, and whoever sends that meets the error"
         with pytest.raises(BrokenPipeError):
-            pair._refresher.receive(pair._ours.fileno(), address, pair.native.refreshes(0.0))
+            pair._ours.send(unsent)
 
 
 def fuzz(seed: int, count: int) -> None:
