@@ -16,13 +16,13 @@ enum { STOPPED = 3, PAUSED = 4 };
 /* Larger ones are for the front end, as is whatever else does not fit. */
 #define MAX_PEERS ((65507 - 20) / COMPACT_BYTES)
 
-static PyObject *s_v4, *s_v6, *s_downloaded;
+static PyObject *s_v4, *s_v6, *s_downloaded, *s_allowed_mark;
 static PyTypeObject *pack_type;
 static Secret secret; /* Of the index of swarm/_peers.c. */
 
 /* What `Refreshes` of node/refreshes.py says; borrowed for one call. */
 typedef struct {
-    PyObject *swarms, *listed;
+    PyObject *swarms, *listed, *allowed_mark;
     int listed_are_served;
     uint64_t due_stamp;
     uint32_t interval, min_interval, jitter;
@@ -109,14 +109,27 @@ static PyObject *borrowed(PyObject *owner, PyObject *name, PyTypeObject *type)
     return PyObject_TypeCheck(value, type) ? value : NULL;
 }
 
+/* Is it known to be served? To look for it in a long list would be one more way to wait for memory. */
+static int is_marked(const Refreshes *known, PyObject *swarm)
+{
+    PyObject *mark = PyObject_GetAttr(swarm, s_allowed_mark);
+    int marked = mark == known->allowed_mark;
+    if (mark == NULL)
+        PyErr_Clear();
+    Py_XDECREF(mark);
+    return marked;
+}
+
 /* The swarm that is served under an info-hash, borrowed; NULL, which may be with an error, if there is none. */
 static PyObject *find_swarm(const Refreshes *known, const unsigned char *info_hash)
 {
     PyObject *name = PyBytes_FromStringAndSize((const char *)info_hash, 20);
     if (name == NULL)
         return NULL;
-    int served = known->listed == NULL || PySet_Contains(known->listed, name) == known->listed_are_served;
-    PyObject *swarm = served ? PyDict_GetItemWithError(known->swarms, name) : NULL;
+    PyObject *swarm = PyDict_GetItemWithError(known->swarms, name);
+    if (swarm != NULL && known->listed != NULL && !is_marked(known, swarm) &&
+        PySet_Contains(known->listed, name) != known->listed_are_served)
+        swarm = NULL;
     Py_DECREF(name);
     return swarm;
 }
@@ -168,8 +181,8 @@ static int read_refreshes(PyObject *given, Refreshes *known)
         PyErr_SetString(PyExc_TypeError, "refreshes is a tuple");
         return 0;
     }
-    if (!PyArg_ParseTuple(given, "O!OpKLLLLL", &PyDict_Type, &known->swarms, &known->listed, &known->listed_are_served,
-                          &due, &usual_interval, &least_interval, &jitter, &usual, &most))
+    if (!PyArg_ParseTuple(given, "O!OpOKLLLLL", &PyDict_Type, &known->swarms, &known->listed, &known->listed_are_served,
+                          &known->allowed_mark, &due, &usual_interval, &least_interval, &jitter, &usual, &most))
         return 0;
     if (known->listed == Py_None)
         known->listed = NULL;
@@ -197,10 +210,11 @@ static int get_ready(void)
     s_v4 = PyUnicode_InternFromString("v4");
     s_v6 = PyUnicode_InternFromString("v6");
     s_downloaded = PyUnicode_InternFromString("downloaded");
+    s_allowed_mark = PyUnicode_InternFromString("allowed_mark");
     PyObject *peers = PyImport_ImportModule("meshtracker.swarm._peers");
     PyObject *type = peers != NULL ? PyObject_GetAttrString(peers, "Pack") : NULL;
     PyObject *shared = type != NULL ? PyObject_GetAttrString(peers, "SECRET") : NULL;
-    int is_ready = s_v4 && s_v6 && s_downloaded && shared != NULL;
+    int is_ready = s_v4 && s_v6 && s_downloaded && s_allowed_mark && shared != NULL;
     if (is_ready) {
         memcpy(&secret, PyBytes_AS_STRING(shared), sizeof secret);
         pack_type = (PyTypeObject *)type; /* kept */

@@ -19,7 +19,6 @@ from meshtracker.node import transfer
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.node.statistics import MeshStatistics, OriginStatistics
 from meshtracker.swarm.access import Access
-from meshtracker.swarm.peers import Row
 from meshtracker.swarm.registry import Registry
 from meshtracker.wire.batch import Batch, PeerRecord, encode_group, encode_record, groups, records
 from meshtracker.wire.frame import FrameType, frame
@@ -280,7 +279,7 @@ class Mesh:
                 if swarm is None or isinstance(record, int) or self._stamp(info_hash, record) != record.stamp:
                     continue
                 pack = swarm.pack(record.address_bytes)
-                row = Row(record.identity, record.stamp, own, record.state)
+                row = record.identity, record.stamp, own, record.state
                 self._registry.write(swarm, pack, pack.find(record.identity), row, record.address)
         self._append(self._outbox.seal_again(batch), now)
 
@@ -326,7 +325,7 @@ class Mesh:
     def _merge(self, info_hash: bytes, record: PeerRecord, index: int) -> None:
         # Or this node's next write could lose against what it has just seen.
         self._clock.observe(record.stamp)
-        row = Row(record.identity, record.stamp, index, record.state)
+        row = record.identity, record.stamp, index, record.state
         won = self._registry.merge(self._registry.swarm(info_hash), row, record.address, record.address_bytes)
         if won:
             self._applied_records += 1

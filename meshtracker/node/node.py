@@ -33,7 +33,7 @@ from meshtracker.node.statistics import NodeStatistics, TrackerStatistics
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.expiry import Sweep
 from meshtracker.swarm.origins import Origins
-from meshtracker.swarm.peers import PeerPack, Row
+from meshtracker.swarm.peers import PeerPack
 from meshtracker.swarm.registry import Registry
 from meshtracker.swarm.selection import choose
 from meshtracker.swarm.swarm import Swarm
@@ -101,6 +101,8 @@ class Node:
         self._random = rng.random
         self._now, self._due_stamp = float("-inf"), 0
         """See `_refresh_due`: ``now`` is the same for a whole batch."""
+        self._allowed_mark = object()
+        """Put on swarms that the access list allows, so that they need not be looked up in it again."""
         self._refreshes: Refreshes | None = None
         """Of the latest millisecond."""
         self._dials = dials
@@ -114,11 +116,14 @@ class Node:
         """Take note of a client and give it peers. Raises `ClientError` if the torrent is not served here."""
         self._announces += 1
         info_hash = request.info_hash
-        if not self.access.allows(info_hash):
-            self._refused += 1
-            raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
-        identity = _identity(request)
         swarm = self.registry.swarms.get(info_hash)
+        if swarm is None or swarm.allowed_mark is not self._allowed_mark:
+            if not self.access.allows(info_hash):
+                self._refused += 1
+                raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
+            if swarm is not None:
+                swarm.allowed_mark = self._allowed_mark
+        identity = _identity(request)
         asker = -1
         if request.event is _STOPPED:
             if swarm is not None:
@@ -150,10 +155,10 @@ class Node:
         if moved:
             self._evict_namesake(swarm, pack, identity, address, request.info_hash, now)
             position = pack.find(identity)
-        row = Row(identity, self.clock.tick(now), _OWN, state)
-        position = self.registry.write(swarm, pack, position, row, address)
+        stamp = self.clock.tick(now)
+        position = self.registry.write(swarm, pack, position, (identity, stamp, _OWN, state), address)
         if position >= 0:
-            self._note(request.info_hash, row, pack.address_bytes, address, now)
+            self._note(request.info_hash, PeerRecord(identity, stamp, state, len(address), address), now)
             if request.event is _COMPLETED and before != _SEEDER:
                 total = (swarm.completed or {}).get(_OWN, 0) + 1
                 swarm.count_completed(_OWN, total)
@@ -176,6 +181,7 @@ class Node:
                 self.registry.swarms,
                 None if access.mode == "open" else access.info_hashes,
                 access.mode == "allow",
+                self._allowed_mark,
                 due_stamp,
                 policy.announce_interval_seconds,
                 policy.min_interval_seconds,
@@ -207,13 +213,13 @@ class Node:
                 self._bury(info_hash, swarm, pack, position, now)
 
     def _bury(self, info_hash: bytes, swarm: Swarm, pack: PeerPack, position: int, now: float) -> None:
-        row = Row(pack.identity(position), self.clock.tick(now), _OWN, _REMOVED)
-        self.registry.write(swarm, pack, position, row, b"")
-        self._note(info_hash, row, pack.address_bytes, b"", now)
+        identity, stamp = pack.identity(position), self.clock.tick(now)
+        self.registry.write(swarm, pack, position, (identity, stamp, _OWN, _REMOVED), b"")
+        self._note(info_hash, PeerRecord(identity, stamp, _REMOVED, pack.address_bytes, b""), now)
 
-    def _note(self, info_hash: bytes, row: Row, address_bytes: int, address: bytes, now: float) -> None:
+    def _note(self, info_hash: bytes, record: PeerRecord, now: float) -> None:
         self._changes += 1
-        self.mesh.note(info_hash, PeerRecord(row.identity, row.stamp, row.state, address_bytes, address), now)
+        self.mesh.note(info_hash, record, now)
 
     def _answer(self, swarm: Swarm | None, identity: bytes, asker: int, request: AnnounceRequest) -> AnnounceAnswer:
         policy = self.policy
@@ -284,6 +290,7 @@ class Node:
     def set_access(self, access: Access, now: float) -> None:
         """Serve other torrents from now on; hubs are asked at once for what is known of those newly allowed."""
         before, self.access = self.access, access
+        self._allowed_mark = object()
         self._refreshes = None
         narrowed = self.mesh.interest() is not None
         self.mesh.set_access(access)

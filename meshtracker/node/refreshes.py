@@ -20,6 +20,8 @@ class Refreshes(NamedTuple):
     """An access list, if there is one."""
     listed_are_served: bool
     """Those and no others, or all but those."""
+    allowed_mark: object
+    """On swarms that are known to be served."""
     due_stamp: int
     interval_seconds: int
     min_interval_seconds: int

@@ -6,7 +6,7 @@ import attrs
 
 from meshtracker.model import PeerState
 from meshtracker.swarm.origins import Origins
-from meshtracker.swarm.peers import PeerPack, Row
+from meshtracker.swarm.peers import PeerPack, RowFields
 from meshtracker.swarm.swarm import Swarm
 
 _REMOVED = int(PeerState.REMOVED)
@@ -88,8 +88,9 @@ class Registry:
     def _has_no_room(self, swarm: Swarm) -> bool:
         return self.peers + self.tombstones >= self._max_peers or len(swarm) >= self._max_peers_per_swarm
 
-    def write(self, swarm: Swarm, pack: PeerPack, position: int, row: Row, address: bytes) -> int:
+    def write(self, swarm: Swarm, pack: PeerPack, position: int, row: RowFields, address: bytes) -> int:
         """Put a row; returns its position, or -1 if it is new and a bound forbids it."""
+        _, _, origin, state = row
         if position < 0:
             if self._has_no_room(swarm):
                 if pack.live < len(pack):
@@ -98,31 +99,32 @@ class Registry:
                 if self._has_no_room(swarm):
                     self.refused_full += 1
                     return -1
-            self._count(row.origin, 1)
+            self._count(origin, 1)
         else:
-            origin = pack.fields(position)[1]
-            if origin != row.origin:
-                self._count(origin, -1)
-                self._count(row.origin, 1)
+            before = pack.fields(position)[1]
+            if before != origin:
+                self._count(before, -1)
+                self._count(origin, 1)
             if position >= pack.live:
                 self.tombstones -= 1
             else:
                 self.peers -= 1
-        if row.state == _REMOVED:
+        if state == _REMOVED:
             self.tombstones += 1
         else:
             self.peers += 1
         return swarm.put(pack, position, row, address)
 
-    def merge(self, swarm: Swarm, row: Row, address: bytes, family_bytes: int) -> bool:
+    def merge(self, swarm: Swarm, row: RowFields, address: bytes, family_bytes: int) -> bool:
         """Apply a record of the link: True if it won over what was known and was stored."""
+        identity, stamp, origin, _ = row
         pack = swarm.pack(family_bytes)
-        position = pack.find(row.identity)
+        position = pack.find(identity)
         if position >= 0:
-            stamp, origin, _ = pack.fields(position)
-            if not self.origins.wins((row.stamp, row.origin), (stamp, origin)):
+            known_stamp, known_origin, _ = pack.fields(position)
+            if not self.origins.wins((stamp, origin), (known_stamp, known_origin)):
                 return False
-        elif self.is_exhausted(row.origin):
+        elif self.is_exhausted(origin):
             self.refused_full += 1
             return False
         return self.write(swarm, pack, position, row, address) >= 0

@@ -6,13 +6,13 @@ alike; so nodes that have seen the same records hold the same rows, whatever the
 
 from __future__ import annotations
 
-from meshtracker.swarm.peers import PeerPack, Row
+from meshtracker.swarm.peers import PeerPack, RowFields
 
 
 class Swarm:
     """Peers by family; a client with an address in both families is counted once (client-quirks 9)."""
 
-    __slots__ = ("_twins", "completed", "downloaded", "v4", "v6")
+    __slots__ = ("_twins", "allowed_mark", "completed", "downloaded", "v4", "v6")
 
     def __init__(self) -> None:
         self.v4 = PeerPack(6)
@@ -22,6 +22,8 @@ class Swarm:
         """Completed downloads by origin index: each origin counts its own, readers take the larger."""
         self.downloaded = 0
         """Those of all origins."""
+        self.allowed_mark: object = None
+        """The node's, if its present access list was found to allow this swarm."""
         self._twins: list[int] | None = None
         """Clients alive in both families, by the state of their IPv6 row; None while there are none."""
 
@@ -57,13 +59,13 @@ class Swarm:
         """The packs there are."""
         return (self.v4,) if self.v6 is None else (self.v4, self.v6)
 
-    def put(self, pack: PeerPack, position: int, row: Row, address: bytes) -> int:
+    def put(self, pack: PeerPack, position: int, row: RowFields, address: bytes) -> int:
         """Write a row of one of this swarm's packs; returns its position."""
         if self._alone(pack):
             return pack.put(position, row, address)
-        self._count_twin(row.identity, -1)
+        self._count_twin(row[0], -1)
         position = pack.put(position, row, address)
-        self._count_twin(row.identity, 1)
+        self._count_twin(row[0], 1)
         return position
 
     def drop(self, pack: PeerPack, position: int) -> None:
