@@ -30,6 +30,7 @@ def make_node(
     policy: TrackerPolicy | None = None,
     access: Access | None = None,
     wall_offset_seconds: float = WALL_OFFSET_SECONDS,
+    max_peers: int = 1_000_000,
 ) -> Node:
     """A node without links."""
     return Node(
@@ -39,6 +40,7 @@ def make_node(
         rng=random.Random(1),
         tracker=policy,
         access=access,
+        max_peers=max_peers,
     )
 
 

@@ -241,6 +241,11 @@ def build_http(
         head_timeout_seconds=settings.http.head_timeout_seconds,
         idle_timeout_seconds=settings.http.idle_timeout_seconds,
     )
+    shortcut = http.Shortcut(
+        frontend=frontend,
+        head_timeout_seconds=limits.head_timeout_seconds,
+        idle_timeout_seconds=limits.idle_timeout_seconds,
+    )
     service = http.HttpService(
         sockets.http,
         open_connection=lambda address, now: HttpConnection(frontend=frontend, limits=limits, address=address, now=now),
@@ -248,7 +253,7 @@ def build_http(
         max_batch_connections=settings.http.max_batch_connections,
         write_timeout_seconds=settings.http.write_timeout_seconds,
         # Behind a proxy, who asks is in a header field; and what is one too long is for the connection to say.
-        frontend=None if settings.http.trusted_proxies or limits.max_head_bytes < http.RECEIVE_BYTES else frontend,
+        shortcut=None if settings.http.trusted_proxies or limits.max_head_bytes < http.RECEIVE_BYTES else shortcut,
     )
     return frontend, service
 

@@ -1,11 +1,12 @@
 /*
- * Datagrams by the batch, and those that change nothing answered without Python.
+ * Datagrams by the batch, and announces answered as far as that needs no Python.
  *
  * BatchedDatagrams of datagrams.py does the same through ctypes; this module is used instead where it was built.
- * What it adds is `refresh`: of an announce whose row in the swarm says all that it says, and is not due to be written
- * again, the answer follows from that row, the swarm's two counts and its addresses. That is nine announces in ten.
- * Everything else - any other action, an id not remembered, a swarm with IPv6 peers, a bad anything - goes to the front
- * end, which decides; so this file may refuse, but never answers what the front end would not. Nothing is written here.
+ * What it adds is `answer`: of an announce whose row in the swarm says all that it says, and is not due to be written
+ * again, the answer follows from that row, the swarm's two counts and its addresses. That is nine announces in ten; of
+ * the tenth the node takes note first. Everything else - any other action, an id not remembered, a swarm with IPv6
+ * peers, a bad anything - goes to the front end, which decides; so this file may refuse, but never answers what the
+ * front end would not. Nothing is written here.
  *
  * The oracle is the front end itself: tests/network/test_batch.py gives both the same datagrams, and the long suite
  * does so under AddressSanitizer and UndefinedBehaviorSanitizer. What is a refresh is said in node/_refreshes.h.
@@ -41,12 +42,17 @@ typedef struct {
     unsigned char answers[ANSWER_BYTES];
 } Batch;
 
+static int is_announce(const Batch *self, int slot)
+{
+    return self->in[slot].msg_len >= ANNOUNCE_BYTES && load32(self->received[slot] + ACTION) == ANNOUNCE;
+}
+
 /*
  * Find the swarms of a batch, and ask for the memory that its announces will touch.
  *
  * An announce goes from the swarm to its pack, to its rows: each load waits for the one before, and few are in the cache.
  * Of 64 announces those of one kind can be under way together. What is found is held, or an announce before might end
- * it; a swarm that one has ended is empty, so nothing in it is a refresh.
+ * it; a swarm that one has ended is empty, so nothing in it is a refresh, and for the rest it is looked up anew.
  */
 static void look_ahead(Batch *self, const Refreshes *known, int came)
 {
@@ -54,13 +60,12 @@ static void look_ahead(Batch *self, const Refreshes *known, int came)
     const uint32_t *indexed[SLOTS];
     for (int slot = 0; slot < came; slot++) {
         const unsigned char *data = self->received[slot];
-        int is_announce = self->in[slot].msg_len >= ANNOUNCE_BYTES && load32(data + ACTION) == ANNOUNCE;
-        self->swarms[slot] = is_announce ? find_swarm(known, data + INFO_HASH) : NULL;
+        self->swarms[slot] = is_announce(self, slot) ? find_swarm(known, data + INFO_HASH) : NULL;
         __builtin_prefetch(self->swarms[slot], 1);
     }
     for (int slot = 0; slot < came; slot++) {
         Py_XINCREF(self->swarms[slot]);
-        packs[slot] = self->swarms[slot] != NULL ? (Pack *)borrowed(self->swarms[slot], s_v4, pack_type) : NULL;
+        packs[slot] = self->swarms[slot] != NULL ? (Pack *)borrowed(self->swarms[slot], &v4, pack_type) : NULL;
     }
     for (int slot = 0; slot < came; slot++) {
         const Pack *pack = packs[slot];
@@ -96,18 +101,21 @@ static void let_go(Batch *self, int from, int came)
 }
 
 /* The length of the answer, or 0 if the front end is to say it. `size` bytes at `to` are free. */
-static size_t refresh(Batch *self, const Refreshes *known, PyObject *connection_ids, const unsigned char *data,
-                      PyObject *swarm, const struct sockaddr_in *source, unsigned char *to, size_t size)
+static size_t answer(Batch *self, const Refreshes *known, PyObject *connection_ids, PyObject *now,
+                     int slot, unsigned char *to, size_t size)
 {
+    const unsigned char *data = self->received[slot];
+    const struct sockaddr_in *source = (const struct sockaddr_in *)self->names[slot];
     unsigned char address[COMPACT_BYTES];
-    if (swarm == NULL || source->sin_port == 0)
+    if (!is_announce(self, slot) || source->sin_port == 0)
         return 0;
     memcpy(address, &source->sin_addr, 4);
     memcpy(address + 4, data + PORT, 2);
     if (address[0] == 0 || address[0] >= 224 || (address[4] == 0 && address[5] == 0))
         return 0;
-    uint32_t event = load32(data + EVENT), key = load32(data + KEY);
-    if (event == STOPPED || key == 0 || load32(data + IP) != 0)
+    Announce announce = {data + INFO_HASH, data + PEER_ID, address, load32(data + KEY), load32(data + EVENT),
+                         load64(data + LEFT) == 0};
+    if (announce.key == 0 || load32(data + IP) != 0)
         return 0;
 
     PyObject *packed = PyBytes_FromStringAndSize((const char *)address, 4);
@@ -117,19 +125,20 @@ static size_t refresh(Batch *self, const Refreshes *known, PyObject *connection_
         memcmp(PyBytes_AS_STRING(expected), data, 8) != 0)
         return 0;
 
-    Row row;
-    int seeding = load64(data + LEFT) == 0;
-    if (!is_refresh(known, swarm, data + PEER_ID, key, address, seeding, event, &row))
+    Asker asker;
+    int64_t wanted = announce.event == STOPPED ? 0 : wanted_peers(known, (int32_t)load32(data + NUMWANT));
+    if (!look_at_swarm(self->swarms[slot], &asker))
         return 0;
-    int64_t wanted = wanted_peers(known, (int32_t)load32(data + NUMWANT));
     if (ANSWER_HEAD_BYTES + (size_t)wanted * COMPACT_BYTES > size)
+        return 0;
+    if (!is_refresh(known, &announce, &asker) && !take_note(known, &announce, now, &asker))
         return 0;
     store32(to, ANNOUNCE);
     memcpy(to + 4, data + TRANSACTION, 4);
     store32(to + 8, interval(known, &self->random));
-    store32(to + 12, (uint32_t)row.leechers);
-    store32(to + 16, (uint32_t)(row.live - row.leechers));
-    return (size_t)(copy_peers(&self->random, to + ANSWER_HEAD_BYTES, &row, wanted, seeding) - to);
+    store32(to + 12, (uint32_t)asker.leechers);
+    store32(to + 16, (uint32_t)(asker.live - asker.leechers));
+    return (size_t)(copy_peers(&self->random, to + ANSWER_HEAD_BYTES, &asker, wanted, announce.seeding) - to);
 }
 
 /* Send the answers laid out; what the system does not take is passed over, as datagrams.py explains. */
@@ -203,8 +212,7 @@ static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t co
     for (int slot = 0; slot < came; slot++) {
         size_t length = 0;
         if (has_refreshes) {
-            length = refresh(self, &known, connection_ids, self->received[slot], self->swarms[slot],
-                             (const struct sockaddr_in *)self->names[slot], self->answers + used, ANSWER_BYTES - used);
+            length = answer(self, &known, connection_ids, now, slot, self->answers + used, ANSWER_BYTES - used);
             Py_CLEAR(self->swarms[slot]);
             if (PyErr_Occurred()) {
                 let_go(self, slot + 1, came);

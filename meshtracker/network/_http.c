@@ -1,31 +1,45 @@
 /*
- * Connections over HTTP by the request, and announces that change nothing answered without Python.
+ * Connections over HTTP between their requests, and announces answered as far as that needs no Python.
  *
- * `receive` and `accept` do what the loop of http.py does through sockets of Python: they take what came, and if that is
- * one whole announce of the usual form which is a refresh (node/_refreshes.h), they send the answer. Anything else - two
- * requests, a header field that matters and is odd, a parameter twice, an escape that is none, a client that says its
- * own address - is handed to the connection in frontends/http_connection.py. No swarm is changed here. The oracle is the
- * front end itself: tests/network/test_http_refreshes.py.
+ * A connection of which nothing is known but whose it is and until when it may wait has a place in the lobby. What it
+ * sends is taken in here, and if that is one whole announce of the usual form it is answered, once the node has taken
+ * note of what it changes, if it does (node/_refreshes.h). Anything else - two requests, a header field that matters and
+ * is odd, a parameter twice, an escape that is none, a client that says its own address - leaves the lobby with its
+ * connection, which http.py and frontends/http_connection.py serve until it is idle again. No swarm is changed here. The
+ * oracle is the front end itself: tests/network/test_http_refreshes.py.
  */
 #include "../node/_refreshes.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <strings.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define RECEIVE_BYTES 4096   /* as in http.py */
 #define MAX_FIELD_BYTES 64   /* A Connection field has a word or two. */
 #define ROOM_BEFORE_PEERS 512
+#define MAX_EVENTS 256
+
+/* One connection of the lobby, at the place that its descriptor says. */
+typedef struct {
+    double deadline;
+    unsigned char address[16];
+    unsigned char address_size; /* 4 or 16; 0: nobody is here */
+} Seat;
 
 typedef struct {
     PyObject_HEAD
+    int epoll;
+    double head_seconds, idle_seconds;
     uint64_t random;
-    PyObject *kept, *ended; /* (b"", True) and (b"", False): an answer that was sent whole */
+    Seat *seats;
+    int seat_count, taken;
+    struct epoll_event events[MAX_EVENTS];
     char received[RECEIVE_BYTES];
     unsigned char response[ROOM_BEFORE_PEERS + MAX_PEERS * COMPACT_BYTES + 1];
-} Refresher;
+} Lobby;
 
 typedef struct {
     const char *at;
@@ -34,9 +48,9 @@ typedef struct {
 
 typedef struct {
     unsigned char info_hash[20], peer_id[20], address[COMPACT_BYTES];
-    uint32_t key, event;
+    Announce announce; /* points to these */
     int64_t numwant;
-    int seeding, keep_alive;
+    int keep_alive;
 } Request;
 
 static int is(Text text, const char *word) { return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0; }
@@ -52,12 +66,13 @@ static Text take(Text *text, char mark)
     return before;
 }
 
+/* A hexadecimal digit's value; -1 for anything else. */
 static int hex(char digit)
 {
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    digit |= 0x20;
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+    static const signed char values[256] = {
+        ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ['A'] = 11, 12, 13, 14, 15, 16, ['a'] = 11, 12, 13, 14, 15, 16,
+    };
+    return values[(unsigned char)digit] - 1;
 }
 
 /* `percent_decode` of wire/query.py, where the result has just that many bytes. */
@@ -108,13 +123,23 @@ static uint32_t hexadecimal(Text value)
     return result;
 }
 
+/* Of BEP 15. */
+static uint32_t event(Text value)
+{
+    static const char *const names[EVENTS] = {"", "completed", "started", "stopped", "paused"};
+    uint32_t found = EVENTS - 1;
+    while (found > 0 && !is(value, names[found]))
+        found--;
+    return found;
+}
+
 /* `parse_announce` of wire/query.py. */
 static int read_query(Text query, Request *request)
 {
     enum { INFO_HASH = 1, PEER_ID = 2, PORT = 4, LEFT = 8, EVENT = 16, NUMWANT = 32, KEY = 64, NEEDED = 1 | 2 | 4 | 8 | 64 };
     int seen = 0;
     request->numwant = -1;
-    request->event = 0;
+    request->announce = (Announce){.info_hash = request->info_hash, .peer_id = request->peer_id, .address = request->address};
     while (query.size > 0) {
         Text value = take(&query, '&'), name = take(&value, '=');
         int what = 0;
@@ -138,12 +163,10 @@ static int read_query(Text query, Request *request)
             int64_t left = decimal(value);
             if (left < 0)
                 return 0;
-            request->seeding = left == 0;
+            request->announce.seeding = left == 0;
         } else if (is(name, "event")) {
             what = EVENT;
-            if (is(value, "stopped"))
-                return 0;
-            request->event = is(value, "paused") ? PAUSED : 0;
+            request->announce.event = event(value);
         } else if (is(name, "numwant")) {
             what = NUMWANT;
             request->numwant = decimal(value);
@@ -151,8 +174,8 @@ static int read_query(Text query, Request *request)
                 return 0;
         } else if (is(name, "key")) {
             what = KEY;
-            request->key = hexadecimal(value);
-            if (request->key == 0)
+            request->announce.key = hexadecimal(value);
+            if (request->announce.key == 0)
                 return 0;
         } else if (is(name, "ip") || is(name, "ipv4") || is(name, "ipv6") || (is(name, "compact") && is(value, "0")))
             return 0;
@@ -211,10 +234,10 @@ static int read_head(Text head, Request *request)
     return read_fields(head, &request->keep_alive) && read_query(query, request);
 }
 
-/* A whole number; -1 if it is none. */
-static int64_t number(PyObject *owner, PyObject *name)
+/* -1 if it is no whole number. */
+static int64_t completed_downloads(PyObject *swarm)
 {
-    PyObject *value = PyObject_GetAttr(owner, name);
+    PyObject *value = swarm != NULL ? value_of(swarm, &downloaded) : PyLong_FromLong(0);
     int64_t result = value != NULL ? PyLong_AsLongLong(value) : -1;
     Py_XDECREF(value);
     if (PyErr_Occurred()) {
@@ -249,21 +272,22 @@ static unsigned char *put_number(unsigned char *to, uint64_t number)
 }
 
 /* `ok_response` of wire/http_response.py around `encode_announce` of wire/http_answer.py; 0 if Python is to do it. */
-static int respond(Refresher *self, const Refreshes *known, const Request *request, const Row *row, Response *response)
+static int respond(Lobby *self, const Refreshes *known, const Request *request, const Asker *asker, Response *response)
 {
-    int64_t partials = row->pack->partials, downloaded = number(row->swarm, s_downloaded);
-    if (downloaded < 0)
+    int64_t wanted = request->announce.event == STOPPED ? 0 : wanted_peers(known, request->numwant);
+    int64_t completed = completed_downloads(asker->swarm);
+    if (completed < 0)
         return 0;
     /* Peers have their place, and what comes before them is laid out before it once its length is known. */
     unsigned char *peers = self->response + ROOM_BEFORE_PEERS, front[ROOM_BEFORE_PEERS / 2], head[ROOM_BEFORE_PEERS / 2];
-    unsigned char *end = copy_peers(&self->random, peers, row, wanted_peers(known, request->numwant), request->seeding);
+    unsigned char *end = copy_peers(&self->random, peers, asker, wanted, request->announce.seeding);
 
-    unsigned char *to = put_number(put(front, "d8:completei"), (uint64_t)(row->live - row->leechers));
-    to = put_number(put(to, "e10:downloadedi"), (uint64_t)downloaded);
-    to = put_number(put(to, "e11:downloadersi"), (uint64_t)(row->leechers - partials));
+    unsigned char *to = put_number(put(front, "d8:completei"), (uint64_t)(asker->live - asker->leechers));
+    to = put_number(put(to, "e10:downloadedi"), (uint64_t)completed);
+    to = put_number(put(to, "e11:downloadersi"), (uint64_t)(asker->leechers - asker->partials));
     to = put(to, "e11:external ip4:");
     memcpy(to, request->address, 4);
-    to = put_number(put(to + 4, "10:incompletei"), (uint64_t)row->leechers);
+    to = put_number(put(to + 4, "10:incompletei"), (uint64_t)asker->leechers);
     to = put_number(put(to, "e8:intervali"), interval(known, &self->random));
     to = put_number(put(to, "e12:min intervali"), known->min_interval);
     to = put_number(put(to, "e5:peers"), (uint64_t)(end - peers));
@@ -282,124 +306,232 @@ static int respond(Refresher *self, const Refreshes *known, const Request *reque
     return 1;
 }
 
-/* The response to what a connection from a packed address sent, if that is a refresh. */
-static int answer(Refresher *self, const Refreshes *known, size_t received, const unsigned char *address,
+/* The response to what a connection from a packed address sent, if that is an announce and nothing else. */
+static int answer(Lobby *self, const Refreshes *known, PyObject *now, size_t received, const unsigned char *address,
                   Request *request, Response *response)
 {
-    Row row;
+    Asker asker;
     Text head = {self->received, received};
     if (!read_head(head, request))
         return 0;
     memcpy(request->address, address, 4);
-    return is_refresh(known, find_swarm(known, request->info_hash), request->peer_id, request->key, request->address,
-                      request->seeding, request->event, &row) &&
-           respond(self, known, request, &row, response);
+    return look_at_swarm(find_swarm(known, request->info_hash), &asker) &&
+           (is_refresh(known, &request->announce, &asker) || take_note(known, &request->announce, now, &asker)) &&
+           respond(self, known, request, &asker, response);
 }
 
-/* What came on a connection: see `receive`. NULL with an error; EAGAIN is one. */
-static PyObject *take_in(Refresher *self, const Refreshes *known, int descriptor, const unsigned char *address)
+/* ------------------------------------------------------------ places */
+
+/* Whose place a descriptor is; NULL if nobody's. */
+static Seat *seat_of(const Lobby *self, int descriptor)
+{
+    if (descriptor < 0 || descriptor >= self->seat_count || self->seats[descriptor].address_size == 0)
+        return NULL;
+    return &self->seats[descriptor];
+}
+
+static int take_seat(Lobby *self, int descriptor, const unsigned char *address, size_t size, double deadline)
+{
+    if (descriptor >= self->seat_count) {
+        int count = descriptor + descriptor / 2 + 64;
+        Seat *seats = PyMem_Realloc(self->seats, (size_t)count * sizeof(Seat));
+        if (seats == NULL) {
+            PyErr_NoMemory();
+            return 0;
+        }
+        memset(seats + self->seat_count, 0, (size_t)(count - self->seat_count) * sizeof(Seat));
+        self->seats = seats;
+        self->seat_count = count;
+    }
+    Seat *seat = &self->seats[descriptor];
+    self->taken += seat->address_size == 0;
+    seat->deadline = deadline;
+    memcpy(seat->address, address, size);
+    seat->address_size = (unsigned char)size;
+    return 1;
+}
+
+static void leave(Lobby *self, int descriptor)
+{
+    self->seats[descriptor].address_size = 0;
+    self->taken--;
+}
+
+static void end(Lobby *self, int descriptor)
+{
+    leave(self, descriptor);
+    close(descriptor);
+}
+
+/* ------------------------------------------------------------ what comes */
+
+/* What became of what a connection sent. */
+typedef enum { NOTHING_CAME, KEPT, ENDED, GONE, BROKEN, FOR_PYTHON } Fate;
+
+/* Take in what came from a packed address, and answer it if that can be done here. FOR_PYTHON comes with an `outcome`, NULL
+ * with an error: bytes that came, or what is left to send and whether the connection is kept after that. */
+static Fate take_in(Lobby *self, const Refreshes *known, PyObject *now, int descriptor, const unsigned char *address, size_t size,
+                    int *refreshed, PyObject **outcome)
 {
     Request request;
     Response response;
     ssize_t received = recv(descriptor, self->received, RECEIVE_BYTES, MSG_DONTWAIT);
     if (received < 0)
-        return PyErr_SetFromErrno(PyExc_OSError);
-    if (address == NULL || received == 0 || !answer(self, known, (size_t)received, address, &request, &response)) {
-        if (PyErr_Occurred())
-            return NULL;
-        return PyBytes_FromStringAndSize(self->received, received);
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? NOTHING_CAME : BROKEN;
+    if (received == 0)
+        return GONE;
+    if (size != 4 || !answer(self, known, now, (size_t)received, address, &request, &response)) {
+        *outcome = PyErr_Occurred() ? NULL : PyBytes_FromStringAndSize(self->received, received);
+        return FOR_PYTHON;
     }
+    ++*refreshed;
     ssize_t sent = send(descriptor, response.at, response.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent == (ssize_t)response.size)
-        return Py_NewRef(request.keep_alive ? self->kept : self->ended);
+        return request.keep_alive ? KEPT : ENDED;
     /* Whoever sends the rest meets the error again. */
     sent = sent < 0 ? 0 : sent;
-    return Py_BuildValue("y#O", (const char *)response.at + sent, (Py_ssize_t)response.size - sent,
-                         request.keep_alive ? Py_True : Py_False);
+    *outcome = Py_BuildValue("y#O", (const char *)response.at + sent, (Py_ssize_t)response.size - sent,
+                             request.keep_alive ? Py_True : Py_False);
+    return FOR_PYTHON;
 }
 
-PyDoc_STRVAR(receive_doc,
-    "receive(descriptor, address, refreshes) -> bytes or (unsent, keep_alive)\n\n"
-    "What came on a connection from a packed address, or, if that was a refresh, what is left of its answer to send.\n"
-    "OSError as of recv(2).");
+/* One connection for Python: with what came of what it sent, or NULL, which is None then. Steals `outcome`; 0 with an
+ * error. */
+static int hand_over(PyObject *list, int descriptor, const unsigned char *address, size_t size, double deadline,
+                     PyObject *outcome)
+{
+    PyObject *item = Py_BuildValue("iy#dN", descriptor, (const char *)address, (Py_ssize_t)size, deadline,
+                                   outcome != NULL ? outcome : Py_NewRef(Py_None));
+    int is_done = item != NULL && PyList_Append(list, item) == 0;
+    Py_XDECREF(item);
+    return is_done;
+}
 
-static PyObject *receive(Refresher *self, PyObject *const *arguments, Py_ssize_t count)
+/* A list that did not come about: its connections would be nobody's. */
+static void close_all_of(PyObject *list, int but_unknown)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        PyObject *item = PyList_GET_ITEM(list, i);
+        if (!but_unknown || PyBytes_GET_SIZE(PyTuple_GET_ITEM(item, 1)) > 0)
+            close((int)PyLong_AsLong(PyTuple_GET_ITEM(item, 0)));
+    }
+}
+
+/* Serve a descriptor that is ready, which may be nobody's here. May set an error. */
+static void serve_one(Lobby *self, const Refreshes *known, PyObject *now, int descriptor, PyObject *others,
+                     int *refreshed, int *broken)
+{
+    Seat *seat = seat_of(self, descriptor);
+    PyObject *outcome = NULL;
+    if (seat == NULL) {
+        hand_over(others, descriptor, (const unsigned char *)"", 0, 0.0, NULL);
+        return;
+    }
+    switch (take_in(self, known, now, descriptor, seat->address, seat->address_size, refreshed, &outcome)) {
+    case NOTHING_CAME:
+        return;
+    case KEPT:
+        seat->deadline = PyFloat_AsDouble(now) + self->idle_seconds;
+        return;
+    case BROKEN:
+        ++*broken;
+        /* fall through */
+    case ENDED:
+    case GONE:
+        end(self, descriptor);
+        return;
+    case FOR_PYTHON:
+        break;
+    }
+    int is_handed_over =
+        outcome != NULL && hand_over(others, descriptor, seat->address, seat->address_size, seat->deadline, outcome);
+    leave(self, descriptor);
+    if (!is_handed_over)
+        close(descriptor);
+}
+
+PyDoc_STRVAR(serve_doc,
+    "serve(most, now, refreshes) -> (refreshed, broken, others)\n\n"
+    "Serve up to `most` of the descriptors that are ready in the epoll set. Of `others` each is (descriptor, packed\n"
+    "address, deadline, outcome): a connection that has left the lobby with the bytes that it sent, or with (unsent,\n"
+    "keep_alive) where those were answered; or (descriptor, b\"\", 0.0, None) for one that was not there. `refreshed`\n"
+    "counts what was answered, `broken` connections that the network ended.");
+
+static PyObject *serve(Lobby *self, PyObject *const *arguments, Py_ssize_t count)
 {
     Refreshes known;
-    if (count != 3 || !PyBytes_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "receive takes a descriptor, bytes and a tuple");
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "serve takes three arguments");
         return NULL;
     }
-    int descriptor = (int)PyLong_AsLong(arguments[0]);
+    PyObject *now = arguments[1];
+    long most = PyLong_AsLong(arguments[0]);
+    PyFloat_AsDouble(now);
     if (PyErr_Occurred() || !read_refreshes(arguments[2], &known))
         return NULL;
-    int is_ipv4 = PyBytes_GET_SIZE(arguments[1]) == 4;
-    return take_in(self, &known, descriptor, is_ipv4 ? (unsigned char *)PyBytes_AS_STRING(arguments[1]) : NULL);
+    PyObject *others = PyList_New(0);
+    if (others == NULL)
+        return NULL;
+    int refreshed = 0, broken = 0, ready;
+    do {
+        /* While these were served others became ready, and to be woken for them takes as long as to serve several. */
+        ready = epoll_wait(self->epoll, self->events, most < MAX_EVENTS ? (int)most : MAX_EVENTS, 0);
+        if (ready < 0 && errno != EINTR)
+            PyErr_SetFromErrno(PyExc_OSError);
+        for (int i = 0; i < ready && !PyErr_Occurred(); i++)
+            serve_one(self, &known, now, self->events[i].data.fd, others, &refreshed, &broken);
+        if (PyErr_Occurred()) {
+            close_all_of(others, 1);
+            Py_DECREF(others);
+            return NULL;
+        }
+        most -= ready;
+        /* Until Python has seen to others they stay ready. */
+    } while (ready > 0 && most > 0 && PyList_GET_SIZE(others) == 0);
+    return Py_BuildValue("iiN", refreshed, broken, others);
 }
 
-/* One connection that was accepted: for the list, or NULL without an error if it is over, or with one. */
-static PyObject *greet(Refresher *self, const Refreshes *known, int descriptor, const struct sockaddr_storage *source,
-                       int *refreshed, int *broken)
+/* The packed address of a client: IPv4 ones may come to an IPv6 socket. */
+static const unsigned char *packed(const struct sockaddr_storage *source, size_t *size)
 {
-    const unsigned char *v4 = NULL, *address;
-    Py_ssize_t size = 4;
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    *size = 4;
     if (source->ss_family == AF_INET)
-        address = v4 = (const unsigned char *)&((const struct sockaddr_in *)source)->sin_addr;
-    else {
-        address = (const unsigned char *)&((const struct sockaddr_in6 *)source)->sin6_addr;
-        size = 16;
-    }
-    PyObject *outcome = take_in(self, known, descriptor, v4);
-    if (outcome == self->ended) {
-        Py_DECREF(outcome);
-        close(descriptor);
-        ++*refreshed;
-        return NULL;
-    }
-    if (outcome == NULL) {
-        int waits = PyErr_ExceptionMatches(PyExc_BlockingIOError);
-        if (!waits && !PyErr_ExceptionMatches(PyExc_OSError)) {
-            close(descriptor);
-            return NULL;
-        }
-        PyErr_Clear();
-        if (!waits) {
-            close(descriptor);
-            ++*broken;
-            return NULL;
-        }
-        outcome = Py_NewRef(Py_None);
-    }
-    PyObject *stays = Py_BuildValue("iy#N", descriptor, (const char *)address, size, outcome);
-    if (stays == NULL)
-        close(descriptor);
-    return stays;
+        return (const unsigned char *)&((const struct sockaddr_in *)source)->sin_addr;
+    const unsigned char *address = (const unsigned char *)&((const struct sockaddr_in6 *)source)->sin6_addr;
+    if (memcmp(address, mapped, sizeof mapped) == 0)
+        return address + 12;
+    *size = 16;
+    return address;
 }
 
 PyDoc_STRVAR(accept_doc,
-    "accept(descriptor, most, refreshes) -> (accepted, refreshed, broken, error, connections)\n\n"
-    "Accept up to `most` connections. Those whose first request was a refresh that ends them are counted in\n"
-    "`refreshed`, those that the network ended in `broken`; the others are (descriptor, packed address, outcome), where\n"
-    "an outcome is what `receive` returns, or None if nothing came yet. `error` is the number of what accept(2) said at\n"
-    "last if that is about the system and not one connection, or 0.");
+    "accept(descriptor, most, room, now, refreshes) -> (accepted, refreshed, broken, error, others)\n\n"
+    "Accept up to `most` connections. Those that are idle now go into the epoll set and the lobby, up to `room` of them;\n"
+    "the next one is the last, and left to Python, without an outcome if it has sent nothing. `refreshed`, `broken` and\n"
+    "`others` are as for `serve`, but not in the epoll set. `error` is the number of what accept(2) said at last if that\n"
+    "is about the system and not one connection, or 0.");
 
-static PyObject *accept_all(Refresher *self, PyObject *const *arguments, Py_ssize_t count)
+static PyObject *accept_all(Lobby *self, PyObject *const *arguments, Py_ssize_t count)
 {
     Refreshes known;
     int accepted = 0, refreshed = 0, broken = 0, error = 0;
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "accept takes three arguments");
+    if (count != 5) {
+        PyErr_SetString(PyExc_TypeError, "accept takes five arguments");
         return NULL;
     }
     int listener = (int)PyLong_AsLong(arguments[0]);
-    long most = PyLong_AsLong(arguments[1]);
-    if (PyErr_Occurred() || !read_refreshes(arguments[2], &known))
+    long most = PyLong_AsLong(arguments[1]), room = PyLong_AsLong(arguments[2]);
+    double now = PyFloat_AsDouble(arguments[3]);
+    if (PyErr_Occurred() || !read_refreshes(arguments[4], &known))
         return NULL;
-    PyObject *connections = PyList_New(0);
-    for (; connections != NULL && most > 0; most--) {
+    PyObject *others = PyList_New(0);
+    if (others == NULL)
+        return NULL;
+    for (; room >= 0 && most > 0; most--) {
         struct sockaddr_storage source;
-        socklen_t size = sizeof source;
-        int descriptor = accept4(listener, (struct sockaddr *)&source, &size, SOCK_CLOEXEC);
+        socklen_t length = sizeof source;
+        int descriptor = accept4(listener, (struct sockaddr *)&source, &length, SOCK_CLOEXEC);
         if (descriptor < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK)
                 break;
@@ -412,64 +544,177 @@ static PyObject *accept_all(Refresher *self, PyObject *const *arguments, Py_ssiz
             continue;
         }
         accepted++;
-        PyObject *stays = greet(self, &known, descriptor, &source, &refreshed, &broken);
-        if (stays != NULL && PyList_Append(connections, stays) < 0)
+        size_t size;
+        const unsigned char *address = packed(&source, &size);
+        PyObject *outcome = NULL;
+        Fate fate = take_in(self, &known, arguments[3], descriptor, address, size, &refreshed, &outcome);
+        broken += fate == BROKEN;
+        if (fate == ENDED || fate == GONE || fate == BROKEN) {
             close(descriptor);
-        Py_XDECREF(stays);
-        if (PyErr_Occurred()) {
-            for (Py_ssize_t i = 0; i < PyList_GET_SIZE(connections); i++)
-                close((int)PyLong_AsLong(PyTuple_GET_ITEM(PyList_GET_ITEM(connections, i), 0)));
-            Py_CLEAR(connections);
+            continue;
         }
+        double deadline = now + (fate == KEPT ? self->idle_seconds : self->head_seconds);
+        if (fate != FOR_PYTHON && room > 0) {
+            struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
+            if (epoll_ctl(self->epoll, EPOLL_CTL_ADD, descriptor, &event) < 0)
+                PyErr_SetFromErrno(PyExc_OSError);
+            else if (take_seat(self, descriptor, address, size, deadline)) {
+                room--;
+                continue;
+            }
+        } else {
+            if (fate == KEPT)
+                outcome = Py_BuildValue("y#O", "", (Py_ssize_t)0, Py_True);
+            room -= fate != FOR_PYTHON;
+            if (!PyErr_Occurred() && hand_over(others, descriptor, address, size, deadline, outcome))
+                continue;
+        }
+        close(descriptor);
+        close_all_of(others, 0);
+        Py_DECREF(others);
+        return NULL;
     }
-    return connections != NULL ? Py_BuildValue("iiiiN", accepted, refreshed, broken, error, connections) : NULL;
+    return Py_BuildValue("iiiiN", accepted, refreshed, broken, error, others);
 }
 
-static int init(Refresher *self, PyObject *arguments, PyObject *keywords)
+/* ------------------------------------------------------------ who is there */
+
+PyDoc_STRVAR(add_doc,
+    "add(descriptor, address, deadline)\n\n"
+    "Take in a connection that is idle; it waits in the epoll set to be read from. The lobby closes it from now on.");
+
+static PyObject *add(Lobby *self, PyObject *const *arguments, Py_ssize_t count)
 {
-    static char *names[] = {"seed", NULL};
+    if (count != 3 || !PyBytes_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "add takes a descriptor, bytes and a deadline");
+        return NULL;
+    }
+    int descriptor = (int)PyLong_AsLong(arguments[0]);
+    Py_ssize_t size = PyBytes_GET_SIZE(arguments[1]);
+    double deadline = PyFloat_AsDouble(arguments[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (descriptor < 0 || (size != 4 && size != 16)) {
+        PyErr_SetString(PyExc_ValueError, "a descriptor or an address is out of range");
+        return NULL;
+    }
+    if (!take_seat(self, descriptor, (const unsigned char *)PyBytes_AS_STRING(arguments[1]), (size_t)size, deadline))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(expire_doc, "expire(now) -> int\n\nClose all whose deadline has come; returns how many those were.");
+
+static PyObject *expire(Lobby *self, PyObject *given)
+{
+    double now = PyFloat_AsDouble(given);
+    if (PyErr_Occurred())
+        return NULL;
+    int before = self->taken;
+    for (int at = 0; at < self->seat_count && self->taken > 0; at++)
+        if (self->seats[at].address_size > 0 && self->seats[at].deadline <= now)
+            end(self, at);
+    return PyLong_FromLong(before - self->taken);
+}
+
+PyDoc_STRVAR(deadlines_doc, "deadlines() -> [(deadline, descriptor)]\n\nOf everybody.");
+
+static PyObject *deadlines(Lobby *self, PyObject *unused)
+{
+    PyObject *list = PyList_New(0);
+    for (int at = 0; list != NULL && at < self->seat_count; at++) {
+        if (self->seats[at].address_size == 0)
+            continue;
+        PyObject *item = Py_BuildValue("di", self->seats[at].deadline, at);
+        if (item == NULL || PyList_Append(list, item) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
+PyDoc_STRVAR(close_doc, "close(descriptor)\n\nEnd a connection, if it is there.");
+
+static PyObject *close_one(Lobby *self, PyObject *given)
+{
+    int descriptor = (int)PyLong_AsLong(given);
+    if (PyErr_Occurred())
+        return NULL;
+    if (seat_of(self, descriptor) != NULL)
+        end(self, descriptor);
+    Py_RETURN_NONE;
+}
+
+static void close_everybody(Lobby *self)
+{
+    for (int at = 0; at < self->seat_count; at++)
+        if (self->seats[at].address_size > 0)
+            end(self, at);
+}
+
+PyDoc_STRVAR(close_all_doc, "close_all()\n\nEnd every connection that is there.");
+
+static PyObject *close_all(Lobby *self, PyObject *unused)
+{
+    close_everybody(self);
+    Py_RETURN_NONE;
+}
+
+static Py_ssize_t length(Lobby *self) { return self->taken; }
+
+static int init(Lobby *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"epoll", "seed", "head_seconds", "idle_seconds", NULL};
     unsigned long long seed;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "K", names, &seed))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "iKdd", names, &self->epoll, &seed, &self->head_seconds,
+                                     &self->idle_seconds))
         return -1;
     self->random = seed | 1;
-    Py_XSETREF(self->kept, Py_BuildValue("y#O", "", (Py_ssize_t)0, Py_True));
-    Py_XSETREF(self->ended, Py_BuildValue("y#O", "", (Py_ssize_t)0, Py_False));
-    return self->kept != NULL && self->ended != NULL ? 0 : -1;
+    return 0;
 }
 
-static void dealloc(Refresher *self)
+static void dealloc(Lobby *self)
 {
-    Py_XDECREF(self->kept);
-    Py_XDECREF(self->ended);
+    close_everybody(self);
+    PyMem_Free(self->seats);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
 static PyMethodDef methods[] = {
-    {"receive", (PyCFunction)(void (*)(void))receive, METH_FASTCALL, receive_doc},
+    {"serve", (PyCFunction)(void (*)(void))serve, METH_FASTCALL, serve_doc},
     {"accept", (PyCFunction)(void (*)(void))accept_all, METH_FASTCALL, accept_doc},
+    {"add", (PyCFunction)(void (*)(void))add, METH_FASTCALL, add_doc},
+    {"expire", (PyCFunction)expire, METH_O, expire_doc},
+    {"deadlines", (PyCFunction)deadlines, METH_NOARGS, deadlines_doc},
+    {"close", (PyCFunction)close_one, METH_O, close_doc},
+    {"close_all", (PyCFunction)close_all, METH_NOARGS, close_all_doc},
     {NULL},
 };
 
-static PyTypeObject refresher_type = {
+static PySequenceMethods as_sequence = {.sq_length = (lenfunc)length};
+
+static PyTypeObject lobby_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "meshtracker.network._http.Refresher",
-    .tp_doc = "Refresher(seed): answers announces over HTTP that change nothing.",
-    .tp_basicsize = sizeof(Refresher),
+    .tp_name = "meshtracker.network._http.Lobby",
+    .tp_doc = "Lobby(epoll, seed, head_seconds, idle_seconds): connections of an epoll set between their requests.\n\n"
+              "A new one may wait `head_seconds` for its first request, and `idle_seconds` for each one after.",
+    .tp_basicsize = sizeof(Lobby),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,
     .tp_init = (initproc)init,
     .tp_dealloc = (destructor)dealloc,
     .tp_methods = methods,
+    .tp_as_sequence = &as_sequence,
 };
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_http", "Announces that change nothing; see _http.c.", -1};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_http", "Connections between their requests; see _http.c.", -1};
 
 PyMODINIT_FUNC PyInit__http(void)
 {
     if (!get_ready())
         return NULL;
     PyObject *created = PyModule_Create(&module);
-    if (created != NULL && PyModule_AddType(created, &refresher_type) < 0)
+    if (created != NULL && PyModule_AddType(created, &lobby_type) < 0)
         Py_CLEAR(created);
     return created;
 }

@@ -1,8 +1,8 @@
 """HTTP connections of the tracker: one task waits on an epoll set of its own and serves all that are ready in a batch.
 
 A task for each connection would cost several times what its announce does. Nobody can hold others up: sockets never
-block, a batch is bounded, connections have deadlines and a bounded number. Where it was compiled, `_http.c` receives
-requests and answers those that change nothing.
+block, a batch is bounded, connections have deadlines and a bounded number. Where it was compiled, idle connections wait
+in the lobby of `_http.c`, which answers announces that change nothing; only other requests make a `_Client` of one.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import trio
 
 from meshtracker.network.addresses import bound_address, listening_socket
 from meshtracker.node.refreshes import Refreshes
-from meshtracker.wire.compact import canonical_address, packed_address
+from meshtracker.wire.compact import IPV4_BYTES, packed_address
 
 try:
-    from meshtracker.network._http import Refresher
+    from meshtracker.network._http import Lobby
 except ImportError:  # the package is installed as plain Python
-    Refresher = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
+    Lobby = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
 
 log = structlog.get_logger()
 
@@ -39,9 +39,7 @@ SWEEP_SECONDS = 1.0
 TURN_SECONDS = 0.01
 """After this, other tasks get their turn even within a batch, each connection of which may ask for milliseconds."""
 ACCEPTED_AT_ONCE = 16
-"""So many may be open beyond the bound for a moment, and have a turn to the end once accepted."""
-REFRESHED_AT_ONCE = 64
-"""Answers that take no time worth asking for, before it is asked for all the same."""
+"""So many have a turn to the end once accepted, and may be open beyond the bound for a moment."""
 EVICTED_SHARE = 100
 """At the bound, one connection in so many makes room: looking for them costs something, so it is done for several."""
 
@@ -78,6 +76,17 @@ class Frontend(Protocol):
     def refreshes(self, now: float) -> Refreshes: ...
 
     def count_refreshes(self, announces: int) -> None: ...
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Shortcut:
+    """What it takes to answer announces that change nothing before there is a `Connection`."""
+
+    frontend: Frontend
+    head_timeout_seconds: float
+    """From the connection's start to its first request, as for a `Connection`."""
+    idle_timeout_seconds: float
+    """From a response to the next request."""
 
 
 @attrs.frozen
@@ -139,9 +148,9 @@ class HttpService:
         max_connections: int,
         max_batch_connections: int,
         write_timeout_seconds: float,
-        frontend: Frontend | None = None,
+        shortcut: Shortcut | None = None,
     ) -> None:
-        """``open_connection`` is a front end's; given that too, announces that change nothing are answered here.
+        """``open_connection`` is a front end's; with a ``shortcut``, announces that change nothing are answered here.
 
         After ``max_batch_connections`` other tasks get their turn. A client that takes nothing of its response for
         ``write_timeout_seconds`` is dropped. At ``max_connections`` those that are nearest to their deadlines make room
@@ -152,13 +161,16 @@ class HttpService:
         self._max_connections = max_connections
         self._max_batch_connections = max_batch_connections
         self._write_timeout_seconds = write_timeout_seconds
-        self._frontend = frontend
-        self._refresher = None if Refresher is None or frontend is None else Refresher(secrets.randbits(64))
-        self._refreshes: Refreshes | None = None
-        """For one batch."""
-        self._refreshed = 0
-        """Of it, so far."""
         self._epoll = select.epoll()
+        self._lobby: Lobby | None = None
+        if Lobby is not None and shortcut is not None:
+            self._frontend = shortcut.frontend
+            self._lobby = Lobby(
+                self._epoll.fileno(),
+                secrets.randbits(64),
+                shortcut.head_timeout_seconds,
+                shortcut.idle_timeout_seconds,
+            )
         self._clients: dict[int, _Client] = {}
         self._is_accepting = False
         self._batches = 0
@@ -190,7 +202,7 @@ class HttpService:
         return HttpServiceStatistics(
             batches=self._batches,
             accepted=self._accepted,
-            connections=len(self._clients),
+            connections=self._count(),
             timed_out=self._timed_out,
             evicted=self._evicted,
             broken=self._broken,
@@ -212,43 +224,48 @@ class HttpService:
             for client in [client for client in self._clients.values() if client.deadline <= now]:
                 self._timed_out += 1
                 self._close(client)
+            if self._lobby is not None:
+                self._timed_out += self._lobby.expire(now)
             if not self._is_accepting:
                 self._accept_again()
 
     async def _serve_batch(self) -> None:
         """Serve what is ready, up to a batch, in turns."""
         now = turn = trio.current_time()
-        self._look_at_refreshes(now)
-        for number, (descriptor, _) in enumerate(self._epoll.poll(0, self._max_batch_connections)):
+        for descriptor, client, outcome in self._ready(now):
             if now - turn > TURN_SECONDS:
                 # What is left cannot wait for the next batch, which would begin with the same connections again.
-                self._count_refreshes()
                 await trio.lowlevel.checkpoint()
                 now = turn = trio.current_time()
-                self._look_at_refreshes(now)
-            client = self._clients.get(descriptor)
-            refreshed = self._refreshed
             if client is None:
-                # Or it was closed since the batch began.
-                if descriptor in self._listeners:
-                    self._accept(self._listeners[descriptor], now)
-            elif client.events == select.EPOLLIN:
-                self._receive(client, now)
-            else:
-                self._send(client, client.unsent or client.connection.resume(now), now)
-            if client is None or refreshed == self._refreshed or number % REFRESHED_AT_ONCE == 0:
-                now = trio.current_time()
-        self._count_refreshes()
+                client = self._clients.get(descriptor)
+                if client is None:
+                    # Or it was closed since the batch began.
+                    if descriptor in self._listeners:
+                        self._accept(self._listeners[descriptor], now)
+                elif client.events == select.EPOLLIN:
+                    self._receive(client, now)
+                else:
+                    self._send(client, client.unsent or client.connection.resume(now), now)
+            elif client.events and outcome is not None:
+                self._respond(client, outcome, now)
+            now = trio.current_time()
 
-    def _look_at_refreshes(self, now: float) -> None:
-        """What they are until the next await."""
-        if self._refresher is not None and self._frontend is not None:
-            self._refreshes = self._frontend.refreshes(now)
-
-    def _count_refreshes(self) -> None:
-        if self._refreshed and self._frontend is not None:
-            self._frontend.count_refreshes(self._refreshed)
-        self._refreshed = 0
+    def _ready(self, now: float) -> list[tuple[int, _Client | None, Outcome | None]]:
+        """What waits, up to a batch: descriptors, or clients with what came of what they sent."""
+        if self._lobby is None:
+            return [(descriptor, None, None) for descriptor, _ in self._epoll.poll(0, self._max_batch_connections)]
+        refreshed, broken, others = self._lobby.serve(self._max_batch_connections, now, self._frontend.refreshes(now))
+        self._frontend.count_refreshes(refreshed)
+        self._broken += broken
+        ready: list[tuple[int, _Client | None, Outcome | None]] = []
+        for descriptor, address, deadline, outcome in others:
+            client = None
+            if address:
+                client = self._clients[descriptor] = self._take_over(descriptor, address, deadline, now)
+                client.events = select.EPOLLIN
+            ready.append((descriptor, client, outcome))
+        return ready
 
     # ------------------------------------------------------------ listening
 
@@ -257,7 +274,7 @@ class HttpService:
         turn = now
         left = self._max_batch_connections
         while left > 0 and now - turn <= TURN_SECONDS:
-            most = min(left, 1 if self._refreshes is None else ACCEPTED_AT_ONCE)
+            most = min(left, 1 if self._lobby is None else ACCEPTED_AT_ONCE)
             if self._accept_some(listener, most, now) < most:
                 return
             left -= most
@@ -265,21 +282,18 @@ class HttpService:
 
     def _accept_some(self, listener: socket.socket, most: int, now: float) -> int:
         """Returns how many came of ``most``: if fewer, none is left, or there is no room."""
-        if self._refresher is None or self._refreshes is None:
+        if self._lobby is None:
             return self._accept_one(listener, now)
-        accepted, refreshed, broken, error, connections = self._refresher.accept(
-            listener.fileno(), most, self._refreshes
+        room = max(0, self._max_connections - self._count())
+        accepted, refreshed, broken, error, others = self._lobby.accept(
+            listener.fileno(), most, room, now, self._frontend.refreshes(now)
         )
         self._accepted += accepted
-        self._refreshed += refreshed
+        self._frontend.count_refreshes(refreshed)
         self._broken += broken
         # All of them first: what is no object yet, nobody would close after an error.
-        sockets = [
-            socket.socket(listener.family, listener.type, listener.proto, fileno=descriptor)
-            for descriptor, _, _ in connections
-        ]
-        for connected, (_, address, outcome) in zip(sockets, connections, strict=True):
-            client = self._client(connected, canonical_address(address), now)
+        clients = [self._take_over(descriptor, address, deadline, now) for descriptor, address, deadline, _ in others]
+        for client, (_, _, _, outcome) in zip(clients, others, strict=True):
             if outcome is None:
                 self._wait(client, select.EPOLLIN)
             else:
@@ -287,7 +301,7 @@ class HttpService:
         if error:
             self._stop_accepting(os.strerror(error))
             return 0
-        return refreshed + broken + len(connections)
+        return accepted + broken
 
     def _accept_one(self, listener: socket.socket, now: float) -> int:
         """`_accept_some` where nothing was compiled."""
@@ -305,6 +319,14 @@ class HttpService:
         self._accepted += 1
         self._receive(self._client(connected, packed_address(source[0]), now), now)
         return 1
+
+    def _take_over(self, descriptor: int, address: bytes, deadline: float, now: float) -> _Client:
+        """A connection that leaves the lobby."""
+        # Said, or the system would be asked; which family it is makes no difference to a connected socket.
+        family = socket.AF_INET if len(address) == IPV4_BYTES else socket.AF_INET6
+        client = self._client(socket.socket(family, socket.SOCK_STREAM, 0, fileno=descriptor), address, now)
+        client.connection.deadline = deadline
+        return client
 
     def _client(self, connected: socket.socket, address: bytes, now: float) -> _Client:
         return _Client(connected, connected.fileno(), address, self._open_connection(address, now))
@@ -325,20 +347,16 @@ class HttpService:
     # ------------------------------------------------------------ connections
 
     def _receive(self, client: _Client, now: float) -> None:
-        outcome: Outcome
         try:
-            if self._refresher is not None and self._refreshes is not None and client.connection.is_idle:
-                outcome = self._refresher.receive(client.descriptor, client.address, self._refreshes)
-            else:
-                # A flag for the one call is cheaper than to make each accepted socket non-blocking.
-                outcome = client.socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            # A flag for the one call is cheaper than to make each accepted socket non-blocking.
+            data = client.socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             self._wait(client, select.EPOLLIN)
         except OSError:
             self._broken += 1
             self._close(client)
         else:
-            self._respond(client, outcome, now)
+            self._respond(client, data, now)
 
     def _respond(self, client: _Client, outcome: Outcome, now: float) -> None:
         """To what came; ``outcome`` is that, or what is left to send where it was answered already."""
@@ -348,7 +366,6 @@ class HttpService:
             else:
                 self._close(client)
             return
-        self._refreshed += 1
         client.unsent, keep_alive = outcome
         client.connection.was_refreshed(now, keep_alive=keep_alive)
         if client.unsent:
@@ -391,31 +408,46 @@ class HttpService:
         self._wait(client, select.EPOLLIN)
 
     def _wait(self, client: _Client, events: int) -> None:
-        if client.events == events:
-            return
         descriptor = client.descriptor
-        if client.events:
-            self._epoll.modify(descriptor, events)
-        else:
-            if len(self._clients) >= self._max_connections:
-                self._make_room()
-            self._clients[descriptor] = client
-            self._epoll.register(descriptor, events)
-        client.events = events
+        if client.events != events:
+            if client.events:
+                self._epoll.modify(descriptor, events)
+            else:
+                if self._count() >= self._max_connections:
+                    self._make_room()
+                self._clients[descriptor] = client
+                self._epoll.register(descriptor, events)
+            client.events = events
+        if self._lobby is not None and events == select.EPOLLIN and client.connection.is_idle:
+            self._lobby.add(descriptor, client.address, client.connection.deadline)
+            client.socket.detach()
+            del self._clients[descriptor]
+            client.events = 0
+
+    def _count(self) -> int:
+        """Connections that are open."""
+        return len(self._clients) + (0 if self._lobby is None else len(self._lobby))
 
     def _make_room(self) -> None:
         """Close those that are nearest to their deadlines: of a flood, the oldest of itself."""
-        count = 1 + self._max_connections // EVICTED_SHARE
-        for client in heapq.nsmallest(count, self._clients.values(), key=lambda client: client.deadline):
+        deadlines = [] if self._lobby is None else self._lobby.deadlines()
+        deadlines += [(client.deadline, descriptor) for descriptor, client in self._clients.items()]
+        for _, descriptor in heapq.nsmallest(1 + self._max_connections // EVICTED_SHARE, deadlines):
             self._evicted += 1
-            self._close(client)
+            if descriptor in self._clients:
+                self._close(self._clients[descriptor])
+            elif self._lobby is not None:
+                self._lobby.close(descriptor)
 
     def _close(self, client: _Client) -> None:
         """Closing takes it out of the epoll set as well."""
         if client.events:
             del self._clients[client.descriptor]
+            client.events = 0
         client.socket.close()
 
     def _close_all(self) -> None:
         for client in list(self._clients.values()):
             self._close(client)
+        if self._lobby is not None:
+            self._lobby.close_all()

@@ -1,7 +1,7 @@
 /*
  * What both C front ends know of swarms: whether a row says all that an announce says, and which peers it is given.
  *
- * Reads what node/refreshes.py hands over, and writes nothing. Rows are those of swarm/peers.py; which peers are chosen,
+ * Reads what node/refreshes.py hands over, and writes nothing: of what an announce changes the node takes note. Rows are those of swarm/peers.py; which peers are chosen,
  * and with which chances, is swarm/selection.py's to say.
  */
 #ifndef MESHTRACKER_REFRESHES_H
@@ -11,30 +11,38 @@
 #include "../swarm/_peers.h"
 
 enum { COMPACT_BYTES = 6 };
-enum { STOPPED = 3, PAUSED = 4 };
+enum { STOPPED = 3, PAUSED = 4, EVENTS };
 
 /* Larger ones are for the front end, as is whatever else does not fit. */
 #define MAX_PEERS ((65507 - 20) / COMPACT_BYTES)
 
-static PyObject *s_v4, *s_v6, *s_downloaded, *s_allowed_mark;
-static PyTypeObject *pack_type;
+/* Of swarms. Compiled, they have a function in C for each attribute, and to find it anew takes longer than to call it. */
+typedef struct {
+    PyObject *name;
+    getter get; /* or NULL */
+    void *closure;
+} Attribute;
+
+static Attribute v4, v6, downloaded, allowed_mark;
+static PyTypeObject *pack_type, *swarm_type;
 static Secret secret; /* Of the index of swarm/_peers.c. */
 
 /* What `Refreshes` of node/refreshes.py says; borrowed for one call. */
 typedef struct {
-    PyObject *swarms, *listed, *allowed_mark;
+    PyObject *swarms, *listed, *allowed_mark, *take;
     int listed_are_served;
     uint64_t due_stamp;
     uint32_t interval, min_interval, jitter;
     int64_t numwant_default, numwant_max;
 } Refreshes;
 
-/* A row and the swarm around it. */
+/* Whose announce is to be answered; borrowed until Python is asked for anything. */
 typedef struct {
-    PyObject *swarm;
+    PyObject *swarm; /* NULL: there is none, and nobody in it */
     const Pack *pack;
-    int64_t leechers, live, position;
-} Row;
+    int64_t leechers, partials, live;
+    int64_t position; /* -1: not there */
+} Asker;
 
 /* Uniform in [0, bound), xorshift64* (Marsaglia; Vigna 2014); which peers are handed out is no secret. */
 static int64_t draw(uint64_t *random, int64_t bound)
@@ -46,61 +54,69 @@ static int64_t draw(uint64_t *random, int64_t bound)
     return (int64_t)((unsigned __int128)word * (uint64_t)bound >> 64);
 }
 
-static unsigned char *copy(unsigned char *to, const Row *row, int64_t start, int64_t stop)
+static unsigned char *copy(unsigned char *to, const Asker *asker, int64_t start, int64_t stop)
 {
     size_t size = (size_t)(stop - start) * COMPACT_BYTES;
     if (size > 0)
-        memcpy(to, address_of(row->pack, (uint32_t)start), size);
+        memcpy(to, address_of(asker->pack, (uint32_t)start), size);
     return to + size;
 }
 
 /* `start` up to `stop` of a ring from which the asker was taken out. */
-static unsigned char *copy_others(unsigned char *to, const Row *row, int64_t start, int64_t stop, int inside)
+static unsigned char *copy_others(unsigned char *to, const Asker *asker, int64_t start, int64_t stop, int inside)
 {
-    if (!inside || stop <= row->position)
-        return copy(to, row, start, stop);
-    if (start >= row->position)
-        return copy(to, row, start + 1, stop + 1);
-    return copy(copy(to, row, start, row->position), row, row->position + 1, stop + 1);
+    if (!inside || stop <= asker->position)
+        return copy(to, asker, start, stop);
+    if (start >= asker->position)
+        return copy(to, asker, start + 1, stop + 1);
+    return copy(copy(to, asker, start, asker->position), asker, asker->position + 1, stop + 1);
 }
 
 /* _run of swarm/selection.py. */
-static unsigned char *copy_run(uint64_t *random, unsigned char *to, const Row *row, int64_t start, int64_t stop,
+static unsigned char *copy_run(uint64_t *random, unsigned char *to, const Asker *asker, int64_t start, int64_t stop,
                                int64_t wanted)
 {
     if (wanted <= 0)
         return to;
-    int inside = start <= row->position && row->position < stop;
+    int inside = start <= asker->position && asker->position < stop;
     int64_t size = stop - start - inside, first = draw(random, size), wrapped = first + wanted - size;
     if (wrapped <= 0)
-        return copy_others(to, row, start + first, start + first + wanted, inside);
-    to = copy_others(to, row, start + first, start + size, inside);
-    return copy_others(to, row, start, start + wrapped, inside);
+        return copy_others(to, asker, start + first, start + first + wanted, inside);
+    to = copy_others(to, asker, start + first, start + size, inside);
+    return copy_others(to, asker, start, start + wrapped, inside);
 }
 
-/* `choose` of swarm/selection.py; the asker is in the swarm. */
-static unsigned char *copy_peers(uint64_t *random, unsigned char *to, const Row *row, int64_t wanted, int seeding)
+/* `choose` of swarm/selection.py. */
+static unsigned char *copy_peers(uint64_t *random, unsigned char *to, const Asker *asker, int64_t wanted, int seeding)
 {
-    int64_t border = seeding ? row->leechers : row->live;
-    int inside = row->position < border;
+    int64_t border = seeding ? asker->leechers : asker->live;
+    int inside = asker->position >= 0 && asker->position < border;
     int64_t others = border - inside;
     if (wanted >= others)
-        return copy_others(to, row, 0, others, inside);
+        return copy_others(to, asker, 0, others, inside);
     if (wanted <= 0)
         return to;
-    int64_t seeders = border - row->leechers - (inside && row->position >= row->leechers);
+    int64_t seeders = border - asker->leechers - (inside && asker->position >= asker->leechers);
     if (seeders <= 0)
-        return copy_run(random, to, row, 0, row->leechers, wanted);
+        return copy_run(random, to, asker, 0, asker->leechers, wanted);
     int64_t share = wanted * seeders / others, rest = wanted * seeders % others;
     share += draw(random, others) < rest;
-    to = copy_run(random, to, row, 0, row->leechers, wanted - share);
-    return copy_run(random, to, row, row->leechers, row->live, share);
+    to = copy_run(random, to, asker, 0, asker->leechers, wanted - share);
+    return copy_run(random, to, asker, asker->leechers, asker->live, share);
 }
 
-/* An attribute that its owner keeps alive; NULL, without an error, unless it is an object of that type. */
-static PyObject *borrowed(PyObject *owner, PyObject *name, PyTypeObject *type)
+/* The value of a swarm's attribute; NULL with an error. */
+static PyObject *value_of(PyObject *swarm, const Attribute *attribute)
 {
-    PyObject *value = PyObject_GetAttr(owner, name);
+    if (attribute->get != NULL && Py_TYPE(swarm) == swarm_type)
+        return attribute->get(swarm, attribute->closure);
+    return PyObject_GetAttr(swarm, attribute->name);
+}
+
+/* The same, kept alive by the swarm; NULL, without an error, unless it is an object of that type. */
+static PyObject *borrowed(PyObject *swarm, const Attribute *attribute, PyTypeObject *type)
+{
+    PyObject *value = value_of(swarm, attribute);
     if (value == NULL) {
         PyErr_Clear();
         return NULL;
@@ -112,7 +128,7 @@ static PyObject *borrowed(PyObject *owner, PyObject *name, PyTypeObject *type)
 /* Is it known to be served? To look for it in a long list would be one more way to wait for memory. */
 static int is_marked(const Refreshes *known, PyObject *swarm)
 {
-    PyObject *mark = PyObject_GetAttr(swarm, s_allowed_mark);
+    PyObject *mark = value_of(swarm, &allowed_mark);
     int marked = mark == known->allowed_mark;
     if (mark == NULL)
         PyErr_Clear();
@@ -140,27 +156,74 @@ static void lay_out_identity(unsigned char *to, const unsigned char *peer_id, ui
     store32(to + 20, key & 0x7FFFFFFF);
 }
 
-/* Is it a refresh in that swarm? Then `row` is its row. `event` is of BEP 15, `key` not 0; a stop is none. */
-static int is_refresh(const Refreshes *known, PyObject *swarm, const unsigned char *peer_id, uint32_t key,
-                      const unsigned char *address, int seeding, uint32_t event, Row *row)
+/* What an announce says, but for its answer. */
+typedef struct {
+    const unsigned char *info_hash, *peer_id, *address; /* 20, 20 and 6 bytes */
+    uint32_t key, event; /* The key is not 0; the event is of BEP 15. */
+    int seeding;
+} Announce;
+
+/* The asker's swarm, if it has IPv4 peers alone; 0, which may be with an error, if it has not. */
+static int look_at_swarm(PyObject *swarm, Asker *asker)
+{
+    *asker = (Asker){.swarm = swarm, .position = -1};
+    if (swarm == NULL)
+        return !PyErr_Occurred();
+    asker->pack = (const Pack *)borrowed(swarm, &v4, pack_type);
+    if (asker->pack == NULL || borrowed(swarm, &v6, Py_TYPE(Py_None)) == NULL)
+        return 0;
+    asker->leechers = asker->pack->leechers;
+    asker->partials = asker->pack->partials;
+    asker->live = asker->pack->live;
+    return 1;
+}
+
+/* Does a row say all that? Then `asker` has its position. */
+static int is_refresh(const Refreshes *known, const Announce *announce, Asker *asker)
 {
     unsigned char identity[IDENTITY_BYTES];
-    if (swarm == NULL || borrowed(swarm, s_v6, Py_TYPE(Py_None)) == NULL)
+    if (asker->pack == NULL || announce->event == STOPPED)
         return 0;
-    row->swarm = swarm;
-    row->pack = (const Pack *)borrowed(swarm, s_v4, pack_type);
-    if (row->pack == NULL)
+    lay_out_identity(identity, announce->peer_id, announce->key);
+    int64_t position = find_identity(&secret, asker->pack, identity);
+    if (position < 0 || position >= asker->live)
         return 0;
-    lay_out_identity(identity, peer_id, key);
-    row->leechers = row->pack->leechers;
-    row->live = row->pack->live;
-    row->position = find_identity(&secret, row->pack, identity);
-    if (row->position < 0 || row->position >= row->live)
+    const unsigned char *at = row_of(asker->pack, (uint32_t)position);
+    int state = announce->seeding ? SEEDER : announce->event == PAUSED ? PARTIAL : LEECHER;
+    if (at[STATE] != state || load64(at + STAMP) < known->due_stamp ||
+        memcmp(address_of(asker->pack, (uint32_t)position), announce->address, COMPACT_BYTES) != 0)
         return 0;
-    const unsigned char *at = row_of(row->pack, (uint32_t)row->position);
-    int state = seeding ? SEEDER : event == PAUSED ? PARTIAL : LEECHER;
-    return at[STATE] == state && load64(at + STAMP) >= known->due_stamp &&
-           memcmp(address_of(row->pack, (uint32_t)row->position), address, COMPACT_BYTES) == 0;
+    asker->position = position;
+    return 1;
+}
+
+/* `take` of node/node.py. 0, which may be with an error, if the front end is to see to the announce. */
+static int take_note(const Refreshes *known, const Announce *announce, PyObject *now, Asker *asker)
+{
+    PyObject *arguments[] = {
+        PyBytes_FromStringAndSize((const char *)announce->info_hash, 20),
+        PyBytes_FromStringAndSize((const char *)announce->peer_id, 20),
+        PyLong_FromUnsignedLong(announce->key),
+        PyBytes_FromStringAndSize((const char *)announce->address, 4),
+        PyLong_FromLong(announce->address[4] << 8 | announce->address[5]),
+        PyLong_FromUnsignedLong(announce->event < EVENTS ? announce->event : 0),
+        PyBool_FromLong(announce->seeding),
+        now,
+    };
+    PyObject *taken = NULL;
+    if (!PyErr_Occurred())
+        taken = PyObject_Vectorcall(known->take, arguments, 8, NULL);
+    for (int i = 0; i < 7; i++)
+        Py_XDECREF(arguments[i]);
+    if (taken == NULL)
+        return 0;
+    int is_served = taken != Py_None;
+    int64_t position = is_served ? PyLong_AsLongLong(taken) : -1;
+    Py_DECREF(taken);
+    if (!is_served || PyErr_Occurred() || !look_at_swarm(find_swarm(known, announce->info_hash), asker))
+        return 0;
+    asker->position = position < asker->live ? position : -1;
+    return 1;
 }
 
 static int64_t wanted_peers(const Refreshes *known, int64_t asked)
@@ -181,8 +244,8 @@ static int read_refreshes(PyObject *given, Refreshes *known)
         PyErr_SetString(PyExc_TypeError, "refreshes is a tuple");
         return 0;
     }
-    if (!PyArg_ParseTuple(given, "O!OpOKLLLLL", &PyDict_Type, &known->swarms, &known->listed, &known->listed_are_served,
-                          &known->allowed_mark, &due, &usual_interval, &least_interval, &jitter, &usual, &most))
+    if (!PyArg_ParseTuple(given, "O!OpOOKLLLLL", &PyDict_Type, &known->swarms, &known->listed, &known->listed_are_served,
+                          &known->allowed_mark, &known->take, &due, &usual_interval, &least_interval, &jitter, &usual, &most))
         return 0;
     if (known->listed == Py_None)
         known->listed = NULL;
@@ -204,24 +267,38 @@ static int read_refreshes(PyObject *given, Refreshes *known)
     return 1;
 }
 
-/* What is the same for the life of the process. */
+static int find_attribute(Attribute *attribute, const char *name)
+{
+    attribute->name = PyUnicode_InternFromString(name);
+    PyObject *described = PyObject_GetAttrString((PyObject *)swarm_type, name);
+    if (described != NULL && Py_TYPE(described) == &PyGetSetDescr_Type) {
+        attribute->get = ((PyGetSetDescrObject *)described)->d_getset->get;
+        attribute->closure = ((PyGetSetDescrObject *)described)->d_getset->closure;
+    }
+    Py_XDECREF(described);
+    return attribute->name != NULL && described != NULL;
+}
+
+static PyObject *imported(const char *module, const char *name)
+{
+    PyObject *found = PyImport_ImportModule(module);
+    PyObject *value = found != NULL ? PyObject_GetAttrString(found, name) : NULL;
+    Py_XDECREF(found);
+    return value;
+}
+
+/* What is the same for the life of the process, and kept. */
 static int get_ready(void)
 {
-    s_v4 = PyUnicode_InternFromString("v4");
-    s_v6 = PyUnicode_InternFromString("v6");
-    s_downloaded = PyUnicode_InternFromString("downloaded");
-    s_allowed_mark = PyUnicode_InternFromString("allowed_mark");
-    PyObject *peers = PyImport_ImportModule("meshtracker.swarm._peers");
-    PyObject *type = peers != NULL ? PyObject_GetAttrString(peers, "Pack") : NULL;
-    PyObject *shared = type != NULL ? PyObject_GetAttrString(peers, "SECRET") : NULL;
-    int is_ready = s_v4 && s_v6 && s_downloaded && s_allowed_mark && shared != NULL;
-    if (is_ready) {
-        memcpy(&secret, PyBytes_AS_STRING(shared), sizeof secret);
-        pack_type = (PyTypeObject *)type; /* kept */
-    }
-    Py_XDECREF(peers);
-    Py_XDECREF(shared);
-    return is_ready;
+    pack_type = (PyTypeObject *)imported("meshtracker.swarm._peers", "Pack");
+    swarm_type = (PyTypeObject *)imported("meshtracker.swarm.swarm", "Swarm");
+    PyObject *shared = imported("meshtracker.swarm._peers", "SECRET");
+    if (pack_type == NULL || swarm_type == NULL || shared == NULL)
+        return 0;
+    memcpy(&secret, PyBytes_AS_STRING(shared), sizeof secret);
+    Py_DECREF(shared);
+    return find_attribute(&v4, "v4") && find_attribute(&v6, "v6") && find_attribute(&downloaded, "downloaded") &&
+           find_attribute(&allowed_mark, "allowed_mark");
 }
 
 #endif

@@ -15,6 +15,7 @@ from meshtracker import __version__
 from meshtracker.errors import ClientError
 from meshtracker.link.clock import HybridClock
 from meshtracker.model import (
+    LEFT_UNKNOWN,
     PEER_ID_BYTES,
     SCRAPE_UNKNOWN,
     STAMP_COUNTER_BITS,
@@ -47,6 +48,7 @@ _LEECHER: Final = int(PeerState.LEECHER)
 _PARTIAL: Final = int(PeerState.PARTIAL)
 _SEEDER: Final = int(PeerState.SEEDER)
 _REMOVED: Final = int(PeerState.REMOVED)
+_EVENTS: Final = tuple(Event)
 _COMPLETED: Final = Event.COMPLETED
 _STOPPED: Final = Event.STOPPED
 _PAUSED: Final = Event.PAUSED
@@ -115,15 +117,51 @@ class Node:
     def announce(self, request: AnnounceRequest, now: float) -> AnnounceAnswer:
         """Take note of a client and give it peers. Raises `ClientError` if the torrent is not served here."""
         self._announces += 1
-        info_hash = request.info_hash
-        swarm = self.registry.swarms.get(info_hash)
-        if swarm is None or swarm.allowed_mark is not self._allowed_mark:
-            if not self.access.allows(info_hash):
-                self._refused += 1
-                raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
-            if swarm is not None:
-                swarm.allowed_mark = self._allowed_mark
+        swarm = self.registry.swarms.get(request.info_hash)
+        if not self._serves(request.info_hash, swarm):
+            self._refused += 1
+            raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
         identity = _identity(request)
+        swarm, asker = self._take(swarm, identity, request, now)
+        return self._answer(swarm, identity, asker, request)
+
+    def take(
+        self,
+        info_hash: bytes,
+        peer_id: bytes,
+        key: int,
+        address: bytes,
+        port: int,
+        event: int,
+        seeding: bool,
+        now: float,
+    ) -> int | None:
+        """Take note of what an announce changes, for who answers it by `refreshes`; None if it is not served here.
+
+        Returns the client's position in the pack of its family, -1 if it is not there. Harmless if done twice.
+        """
+        swarm = self.registry.swarms.get(info_hash)
+        if not self._serves(info_hash, swarm):
+            return None
+        left = 0 if seeding else LEFT_UNKNOWN
+        request = AnnounceRequest(info_hash, peer_id, key, address, port, _EVENTS[event], left)
+        _, asker = self._take(swarm, _identity(request), request, now)
+        return asker
+
+    def _serves(self, info_hash: bytes, swarm: Swarm | None) -> bool:
+        if swarm is not None and swarm.allowed_mark is self._allowed_mark:
+            return True
+        if not self.access.allows(info_hash):
+            return False
+        if swarm is not None:
+            swarm.allowed_mark = self._allowed_mark
+        return True
+
+    def _take(
+        self, swarm: Swarm | None, identity: bytes, request: AnnounceRequest, now: float
+    ) -> tuple[Swarm | None, int]:
+        """Returns the swarm, if there is one now, and the client's position in it."""
+        info_hash = request.info_hash
         asker = -1
         if request.event is _STOPPED:
             if swarm is not None:
@@ -134,7 +172,7 @@ class Node:
             asker = self._hear(swarm, identity, request, now)
             if asker < 0:
                 self.registry.forget_if_empty(info_hash)
-        return self._answer(swarm, identity, asker, request)
+        return swarm, asker
 
     def _hear(self, swarm: Swarm, identity: bytes, request: AnnounceRequest, now: float) -> int:
         """Write what a client announced, if it is news; returns the client's position (-1: not stored)."""
@@ -182,6 +220,7 @@ class Node:
                 None if access.mode == "open" else access.info_hashes,
                 access.mode == "allow",
                 self._allowed_mark,
+                self.take,
                 due_stamp,
                 policy.announce_interval_seconds,
                 policy.min_interval_seconds,

@@ -1,17 +1,21 @@
-"""What it takes to answer an announce that changes nothing: nine in ten are of that kind."""
+"""What it takes to answer an announce that changes nothing, as nine in ten, or of which the node has taken note."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeAlias
 
 from meshtracker.swarm.swarm import Swarm
 
+Take: TypeAlias = Callable[[bytes, bytes, int, bytes, int, int, bool, float], int | None]
+"""`Node.take`."""
+
 
 class Refreshes(NamedTuple):
-    """For whom answers refreshes without the node, for as long as it does not await.
+    """For whom answers announces without the node, for as long as it does not await.
 
-    An announce is one if its client's row says all that it says, and was stamped at ``due_stamp`` or later.
+    An announce is a refresh if its client's row says all that it says, and was stamped at ``due_stamp`` or later. Of
+    any other the node has to ``take`` note first.
     """
 
     swarms: Mapping[bytes, Swarm]
@@ -22,6 +26,7 @@ class Refreshes(NamedTuple):
     """Those and no others, or all but those."""
     allowed_mark: object
     """On swarms that are known to be served."""
+    take: Take
     due_stamp: int
     interval_seconds: int
     min_interval_seconds: int

@@ -10,10 +10,10 @@ import trio
 import trio.testing
 
 from meshtracker.frontends.http import HttpFrontend
-from meshtracker.network.http import HttpService, OpenConnection, bind
+from meshtracker.network.http import HttpService, OpenConnection, Shortcut, bind
 from meshtracker.wire.http_answer import decode_announce
 from meshtracker.wire.http_response import parse_response
-from tests.http_support import announce_target, connection_opener, make_frontend, request
+from tests.http_support import LIMITS, announce_target, connection_opener, make_frontend, request
 
 CLOSE = b"Connection: close"
 HEALTH = request(b"/health")
@@ -40,7 +40,16 @@ def make_service(
         max_connections=max_connections,
         max_batch_connections=max_batch_connections,
         write_timeout_seconds=10.0,
-        frontend=frontend if refreshes else None,
+        shortcut=make_shortcut(frontend) if refreshes else None,
+    )
+
+
+def make_shortcut(frontend: HttpFrontend) -> Shortcut:
+    """Past its connections, with their limits."""
+    return Shortcut(
+        frontend=frontend,
+        head_timeout_seconds=LIMITS.head_timeout_seconds,
+        idle_timeout_seconds=LIMITS.idle_timeout_seconds,
     )
 
 

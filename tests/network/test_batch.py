@@ -29,9 +29,13 @@ HOSTS = [f"127.0.0.{number}" for number in range(1, 6)]
 class Twins:
     """A front end behind a socket and one that is asked directly; both see what clients of several addresses send."""
 
-    def __init__(self, stack: ExitStack, *, numwant_max: int = 200, access: Access | None = None) -> None:
+    def __init__(
+        self, stack: ExitStack, *, numwant_max: int = 200, access: Access | None = None, max_peers: int = 1_000_000
+    ) -> None:
         policy = TrackerPolicy(announce_jitter_seconds=0, numwant_max=numwant_max)
-        self.native, self.oracle = (make_frontend(make_node(policy=policy, access=access)) for _ in range(2))
+        self.native, self.oracle = (
+            make_frontend(make_node(policy=policy, access=access, max_peers=max_peers)) for _ in range(2)
+        )
         listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         listener.bind(("127.0.0.1", 0))
@@ -66,9 +70,9 @@ class Twins:
 
 
 @contextmanager
-def twins(*, numwant_max: int = 200, access: Access | None = None) -> Iterator[Twins]:
+def twins(*, numwant_max: int = 200, access: Access | None = None, max_peers: int = 1_000_000) -> Iterator[Twins]:
     with ExitStack() as stack:
-        yield Twins(stack, numwant_max=numwant_max, access=access)
+        yield Twins(stack, numwant_max=numwant_max, access=access, max_peers=max_peers)
 
 
 def rows(frontend: UdpFrontend) -> dict[bytes, list[tuple[object, bytes]]]:
@@ -76,12 +80,14 @@ def rows(frontend: UdpFrontend) -> dict[bytes, list[tuple[object, bytes]]]:
     return {info_hash: sorted(swarm.v4.entries()) for info_hash, swarm in registry.swarms.items()}
 
 
-def same(native: bytes | None, oracle: bytes | None, packet: bytes) -> bool:
-    """Equal, but for which peers an announce is given where there are more than it wants."""
+def same(pair: Twins, host: str, packet: bytes, now: float) -> bool:
+    """Do both answer the same, but for which peers are given where there are more than an announce wants?"""
+    native, oracle = pair.send(host, packet, now)
     if native == oracle or native is None or oracle is None:
         return native == oracle
-    asks_for_itself = packet[96:98] != b"\0\0"
-    others = int.from_bytes(native[12:16], "big") + int.from_bytes(native[16:20], "big") - asks_for_itself
+    swarm = pair.oracle._node.registry.get(packet[16:36])
+    is_there = swarm is not None and swarm.v4.find_address(socket.inet_aton(host) + packet[96:98]) >= 0
+    others = int.from_bytes(native[12:16], "big") + int.from_bytes(native[16:20], "big") - is_there
     chosen = native[:4] == udp.ANNOUNCE and (len(native) - 20) // 6 < others
     return chosen and native[:20] == oracle[:20] and len(native) == len(oracle)
 
@@ -101,7 +107,7 @@ def story(pair: Twins, rng: random.Random, acts: int) -> Iterator[tuple[str, byt
             left=rng.choice((0, 5, 2**63 - 1)) if rng.random() < 0.1 else port % 2,
             numwant=rng.choice((-1, 0, 3, 50, 1000)),
             port=0 if rng.random() < 0.05 else port,
-            key=rng.choice((7,) * 20 + (0, 0x80000007)),
+            key=rng.choice((7,) * 20 + (0, 8, 0x80000007)),
             ip=rng.choice((udp.NO_ADDRESS,) * 20 + (b"\x01\x02\x03\x04",)),
         )
         # One client a port: else most of these would be clients that take each other's place.
@@ -112,22 +118,32 @@ def story(pair: Twins, rng: random.Random, acts: int) -> Iterator[tuple[str, byt
 
 
 @pytest.mark.parametrize(
-    "access", [None, Access("allow", frozenset(HASHES[:2])), Access("deny", frozenset(HASHES[:1]))]
+    ("access", "max_peers"),
+    [
+        (None, 1_000_000),
+        (Access("allow", frozenset(HASHES[:2])), 1_000_000),
+        (Access("deny", frozenset(HASHES[:1])), 1_000_000),
+        (None, 15),
+    ],
+    ids=["open", "allow", "deny", "full"],
 )
-def test_both_answer_the_same_and_come_to_the_same_rows(access: Access | None) -> None:
-    with twins(access=access) as pair:
+def test_both_answer_the_same_and_come_to_the_same_rows(access: Access | None, max_peers: int) -> None:
+    with twins(access=access, max_peers=max_peers) as pair:
         asked = 0
-        for host, packet, now in story(pair, random.Random(1), 4000):
+        for number, (host, packet, now) in enumerate(story(pair, random.Random(1), 4000)):
+            if number in (2000, 3000):
+                for frontend in (pair.native, pair.oracle):
+                    frontend._node.set_access(Access("deny", frozenset(HASHES[number // 1000 - 1 :])), now)
             before = pair.asked
-            native, oracle = pair.send(host, packet, now)
+            assert same(pair, host, packet, now), packet.hex()
             asked += pair.asked - before
-            assert same(native, oracle, packet), packet.hex()
         assert rows(pair.native) == rows(pair.oracle)
-        assert 400 < asked < 3600, "of both kinds there were some"
+        assert 50 < asked < 3600, "of both kinds there were some"
         told = [frontend.statistics() for frontend in (pair.native, pair.oracle)]
         assert [figures.announces for figures in told] == [told[0].announces] * 2
         native_figures, oracle_figures = (each._node.statistics(0.0).tracker for each in (pair.native, pair.oracle))
         assert native_figures == oracle_figures
+        assert pair.native._node.registry.statistics() == pair.oracle._node.registry.statistics()
 
 
 def test_large_swarms_are_drawn_from_as_the_oracle_does() -> None:
@@ -173,15 +189,23 @@ def test_large_swarms_are_drawn_from_as_the_oracle_does() -> None:
             assert max(abs(count - mean) for count in counts) < 5 * mean**0.5 + 5
 
 
-def test_a_late_refresh_and_a_turned_epoch_are_for_the_front_end() -> None:
+def test_a_refresh_that_is_due_is_written_and_an_old_connection_id_is_for_the_front_end() -> None:
     with twins() as pair:
-        pair.send(HOSTS[0], udp.pack_connect_request(b"conn"), 0.0)
+        connected_at = 0.0
+        pair.send(HOSTS[0], udp.pack_connect_request(b"conn"), connected_at)
         packet = pair.caller(HOSTS[0]).announce_packet()
-        for now, asks in ((0.0, 1), (1.0, 0), (60.0, 0), (125.0, 1), (899.0, 1)):
-            before = pair.asked
+        for now, asks, changes in ((0.0, 0, 1), (1.0, 0, 0), (60.0, 0, 0), (125.0, 1, 0), (899.0, 0, 0), (901.0, 0, 1)):
+            if now - connected_at > 240:
+                connected_at = now
+                pair.send(HOSTS[0], udp.pack_connect_request(b"conn"), now)
+                caller = pair.caller(HOSTS[0])
+                caller.now = now
+                packet = caller.announce_packet()
+            asked, changed = pair.asked, pair.native._node.statistics(now).tracker.changes
             native, oracle = pair.send(HOSTS[0], packet, now)
             assert native == oracle
-            assert pair.asked - before == asks, now
+            assert pair.asked - asked == asks, now
+            assert pair.native._node.statistics(now).tracker.changes - changed == changes, now
 
 
 def fuzz(seed: int, count: int) -> None:
@@ -191,13 +215,11 @@ def fuzz(seed: int, count: int) -> None:
         pair.send(HOSTS[0], udp.pack_connect_request(b"conn"), 0.0)
         connection_id = pair.caller(HOSTS[0]).connect()
         for datagram in fuzzed_datagrams(rng, connection_id, count=count):
-            native, oracle = pair.send(HOSTS[0], datagram, 1.0)
-            assert same(native, oracle, datagram), datagram.hex()
+            assert same(pair, HOSTS[0], datagram, 1.0), datagram.hex()
         for host, packet, now in story(pair, rng, count // 4):
             turned = bytearray(packet)
             turned[rng.randrange(len(turned))] ^= 1 << rng.randrange(8)
-            native, oracle = pair.send(host, bytes(turned[: rng.randrange(200)]), now)
-            assert same(native, oracle, bytes(turned)), turned.hex()
+            assert same(pair, host, bytes(turned[: rng.randrange(200)]), now), turned.hex()
         assert rows(pair.native) == rows(pair.oracle)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import select
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 import pytest
@@ -21,10 +24,13 @@ from tests.http_support import LIMITS, announce_target, request
 from tests.sanitizers import run_sanitized
 from tests.udp_support import make_node
 
+if TYPE_CHECKING:
+    from meshtracker.network._http import Other
+
 try:
-    from meshtracker.network._http import Refresher
+    from meshtracker.network._http import Lobby
 except ImportError:  # these tests are not selected then
-    Refresher = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
+    Lobby = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
 
 pytestmark = [pytest.mark.compiled, pytest.mark.timeout(100)]
 
@@ -50,25 +56,48 @@ USUAL = request(announce_target(key=b"0000ABCD", numwant=50, compact=1))
 class Twins:
     """The same node twice, before one of which announces are answered in C as far as that can be."""
 
-    def __init__(self, stack: ExitStack, access: Access | None = None) -> None:
-        nodes = [make_node(policy=TrackerPolicy(announce_jitter_seconds=0), access=access) for _ in range(2)]
+    def __init__(self, stack: ExitStack, access: Access | None = None, max_peers: int = 1_000_000) -> None:
+        policy = TrackerPolicy(announce_jitter_seconds=0)
+        nodes = [make_node(policy=policy, access=access, max_peers=max_peers) for _ in range(2)]
         self.native, self.oracle = (HttpFrontend(node=node) for node in nodes)
         self.refreshed = 0
-        self._refresher = Refresher(7)
-        self._ours, self._client = (stack.enter_context(end) for end in socket.socketpair())
+        self.epoll = stack.enter_context(select.epoll())
+        self.lobby = Lobby(self.epoll.fileno(), 7, LIMITS.head_timeout_seconds, LIMITS.idle_timeout_seconds)
+        stack.callback(self.lobby.close_all)
+        self._stack = stack
+
+    def enter(self, address: bytes, now: float) -> tuple[int, socket.socket]:
+        """Another connection of the lobby: its descriptor, and the client's end."""
+        ours, client = socket.socketpair()
+        self._stack.enter_context(client)
+        descriptor = ours.detach()
+        self.epoll.register(descriptor, select.EPOLLIN)
+        self.lobby.add(descriptor, address, now + LIMITS.head_timeout_seconds)
+        return descriptor, client
+
+    def serve(self, now: float) -> tuple[int, list[Other]]:
+        """Answer what can be, by the lobby alone; returns how many, and what else came, which has left."""
+        refreshed, broken, others = self.lobby.serve(100, now, self.native.refreshes(now))
+        assert not broken
+        self.native.count_refreshes(refreshed)
+        self.refreshed += refreshed
+        return refreshed, others
 
     def refresh(self, data: bytes, address: bytes, now: float) -> tuple[bytes, bool] | None:
         """What the native one sends back by itself, if it does, and is the connection to be kept?"""
-        self._client.sendall(data)
-        outcome = self._refresher.receive(self._ours.fileno(), address, self.native.refreshes(now))
-        if isinstance(outcome, bytes):
-            assert outcome == data
-            return None
-        unsent, keep_alive = outcome
-        assert not unsent
-        self.native.count_refreshes(1)
-        self.refreshed += 1
-        return self._client.recv(65_536), keep_alive
+        descriptor, client = self.enter(address, now)
+        with client:
+            client.sendall(data)
+            refreshed, others = self.serve(now)
+            if not refreshed:
+                os.close(descriptor)
+                assert others == [(descriptor, address, now + LIMITS.head_timeout_seconds, data)]
+                return None
+            assert not others
+            kept = self.lobby.deadlines()
+            assert kept in ([], [(now + LIMITS.idle_timeout_seconds, descriptor)])
+            self.lobby.close_all()
+            return client.recv(65_536), bool(kept)
 
     def ask(self, data: bytes, address: bytes, now: float) -> tuple[bytes, bytes]:
         """What both send back on a connection of their own; they leave it in the same state."""
@@ -89,9 +118,9 @@ class Twins:
 
 
 @contextmanager
-def twins(access: Access | None = None) -> Iterator[Twins]:
+def twins(access: Access | None = None, max_peers: int = 1_000_000) -> Iterator[Twins]:
     with ExitStack() as stack:
-        yield Twins(stack, access)
+        yield Twins(stack, access, max_peers)
 
 
 def same(native: bytes, oracle: bytes) -> bool:
@@ -125,7 +154,7 @@ def usual(rng: random.Random, port: int) -> dict[bytes, bytes]:
         b"port": b"%d" % port,
         b"uploaded": b"0",
         b"left": b"%d" % (port % 2 if rng.random() < 0.95 else rng.choice((0, 7, 2**63))),
-        b"key": b"%08X" % (port * 1_000_003) if rng.random() < 0.95 else rng.choice(ODD_KEYS),
+        b"key": b"%08X" % (port * 1_000_003 + (rng.random() < 0.05)) if rng.random() < 0.95 else rng.choice(ODD_KEYS),
         b"numwant": rng.choice((b"50", b"3", b"0", b"200", b"1000", b"-1", b"", b"x")) if port % 3 else b"50",
         b"compact": rng.choice((b"1",) * 9 + (b"0", b"")),
     }
@@ -162,19 +191,28 @@ def story(rng: random.Random, acts: int) -> Iterator[tuple[bytes, bytes, float]]
 
 
 @pytest.mark.parametrize(
-    "access",
-    [None, Access("allow", frozenset(HASHES[:2])), Access("deny", frozenset(HASHES[:1]))],
-    ids=["open", "allow", "deny"],
+    ("access", "max_peers"),
+    [
+        (None, 1_000_000),
+        (Access("allow", frozenset(HASHES[:2])), 1_000_000),
+        (Access("deny", frozenset(HASHES[:1])), 1_000_000),
+        (None, 15),
+    ],
+    ids=["open", "allow", "deny", "full"],
 )
-def test_both_answer_the_same_and_come_to_the_same_rows(access: Access | None) -> None:
-    with twins(access) as pair:
-        for data, address, now in story(random.Random(1), 6000):
+def test_both_answer_the_same_and_come_to_the_same_rows(access: Access | None, max_peers: int) -> None:
+    with twins(access, max_peers) as pair:
+        for number, (data, address, now) in enumerate(story(random.Random(1), 6000)):
+            if number in (3000, 4500):
+                for frontend in (pair.native, pair.oracle):
+                    frontend._node.set_access(Access("deny", frozenset(HASHES[number // 1500 - 1 :])), now)
             native, oracle = pair.ask(data, address, now)
             assert same(native, oracle), (data, native, oracle)
         assert 600 < pair.refreshed < 5800, "of both kinds there were some"
         assert rows(pair.native) == rows(pair.oracle)
         assert pair.native.statistics() == pair.oracle.statistics()
         assert pair.native._node.statistics(0.0).tracker == pair.oracle._node.statistics(0.0).tracker
+        assert pair.native._node.registry.statistics() == pair.oracle._node.registry.statistics()
 
 
 def test_what_is_not_one_whole_usual_request_is_for_python() -> None:
@@ -196,39 +234,117 @@ def test_a_client_that_reads_nothing_is_owed_the_rest() -> None:
     address = bytes((192, 0, 2, 1))
     with twins() as pair:
         pair.ask(USUAL, address, 0.0)
-        pair._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        descriptor, client = pair.enter(address, 0.0)
+        with socket.socket(socket.AF_UNIX, fileno=os.dup(descriptor)) as ours:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         sent = 0
         for _ in range(1000):
-            pair._client.sendall(USUAL)
-            outcome = pair._refresher.receive(pair._ours.fileno(), address, pair.native.refreshes(0.0))
-            assert not isinstance(outcome, bytes)
-            unsent, keep_alive = outcome
-            assert keep_alive
-            if unsent:
+            client.sendall(USUAL)
+            refreshed, others = pair.serve(0.0)
+            assert refreshed
+            if others:
                 break
             sent += 1
         assert sent
-        received = pair._client.recv(1_000_000, socket.MSG_WAITALL | socket.MSG_DONTWAIT)
+        [(_, _, _, outcome)] = others
+        assert isinstance(outcome, tuple)
+        unsent, keep_alive = outcome
+        assert unsent
+        assert keep_alive
+        os.close(descriptor)
+        received = client.recv(1_000_000, socket.MSG_WAITALL | socket.MSG_DONTWAIT)
         whole = len(received + unsent) // (sent + 1)
         assert (received + unsent)[-whole:] == received[:whole]
 
 
-def test_an_error_of_the_network_is_one_of_the_call() -> None:
+def test_who_is_gone_leaves_the_lobby() -> None:
+    with twins() as pair:
+        _, client = pair.enter(bytes((192, 0, 2, 1)), 0.0)
+        assert pair.serve(0.0) == (0, [])
+        assert len(pair.lobby) == 1
+        client.close()
+        assert pair.serve(0.0) == (0, [])
+        assert len(pair.lobby) == 0
+
+
+def test_an_answer_that_the_network_does_not_take_is_owed() -> None:
     address = bytes((192, 0, 2, 1))
     with twins() as pair:
-        with pytest.raises(BlockingIOError):
-            pair._refresher.receive(pair._ours.fileno(), address, pair.native.refreshes(0.0))
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            pair._refresher.receive(-1, address, pair.native.refreshes(0.0))
         pair.ask(USUAL, address, 0.0)
-        pair._client.sendall(USUAL)
-        pair._client.close()
-        outcome = pair._refresher.receive(pair._ours.fileno(), address, pair.native.refreshes(0.0))
-        assert not isinstance(outcome, bytes)
+        _, client = pair.enter(address, 0.0)
+        client.sendall(USUAL)
+        client.close()
+        refreshed, [(descriptor, _, _, outcome)] = pair.serve(0.0)
+        assert refreshed == 1
+        assert isinstance(outcome, tuple)
         unsent, _ = outcome
         assert unsent, "it was answered, and whoever sends that meets the error"
-        with pytest.raises(BrokenPipeError):
-            pair._ours.send(unsent)
+        with pytest.raises(BrokenPipeError), socket.socket(socket.AF_UNIX, fileno=descriptor) as ours:
+            ours.send(unsent)
+
+
+def test_a_descriptor_that_is_nobodys_here_is_named() -> None:
+    with twins() as pair:
+        ours, client = socket.socketpair()
+        with ours, client:
+            pair.epoll.register(ours.fileno(), select.EPOLLIN)
+            client.sendall(USUAL)
+            assert pair.serve(0.0) == (0, [(ours.fileno(), b"", 0.0, None)])
+
+
+def test_who_waits_beyond_its_deadline_leaves() -> None:
+    address = bytes((192, 0, 2, 1))
+    with twins() as pair:
+        (early, _), (late, _) = pair.enter(address, 0.0), pair.enter(address, 5.0)
+        head = LIMITS.head_timeout_seconds
+        assert sorted(pair.lobby.deadlines()) == [(head, early), (5.0 + head, late)]
+        assert pair.lobby.expire(head) == 1
+        assert pair.lobby.deadlines() == [(5.0 + head, late)]
+        pair.lobby.close(early)
+        assert len(pair.lobby) == 1, "that one had left"
+        pair.lobby.close(late)
+        assert len(pair.lobby) == 0
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(late)
+
+
+def test_at_the_bound_one_more_is_left_to_python() -> None:
+    with twins() as pair, socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        listener.setblocking(False)
+        clients = [stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(4)]
+        refreshes = pair.native.refreshes(0.0)
+        accepted, refreshed, broken, error, others = pair.lobby.accept(listener.fileno(), 16, 2, 0.0, refreshes)
+        assert (accepted, refreshed, broken, error, len(pair.lobby)) == (3, 0, 0, 0, 2)
+        [(descriptor, address, deadline, outcome)] = others
+        os.close(descriptor)
+        assert (address, deadline, outcome) == (bytes((127, 0, 0, 1)), LIMITS.head_timeout_seconds, None)
+        # One that is answered and stays takes a place, too.
+        clients[3].sendall(USUAL)
+        accepted, refreshed, _, _, others = pair.lobby.accept(listener.fileno(), 16, 0, 0.0, refreshes)
+        [(descriptor, _, deadline, outcome)] = others
+        os.close(descriptor)
+        assert (accepted, refreshed) == (1, 1)
+        assert (deadline, outcome) == (LIMITS.idle_timeout_seconds, (b"", True))
+
+
+def test_one_that_is_served_to_its_end_needs_no_room() -> None:
+    ending = request(announce_target(key=b"0000ABCD"), b"Connection: close")
+    with twins() as pair, socket.create_server(("::1", 0), family=socket.AF_INET6, dualstack_ipv6=False) as six:
+        six.setblocking(False)
+        with socket.create_server(("127.0.0.1", 0)) as four:
+            four.setblocking(False)
+            for listener, is_answered in ((four, True), (six, False)):
+                with socket.create_connection(listener.getsockname()[:2]) as client:
+                    client.sendall(ending)
+                    accepted, refreshed, _, _, others = pair.lobby.accept(
+                        listener.fileno(), 16, 0, 0.0, pair.native.refreshes(0.0)
+                    )
+                    assert (accepted, refreshed) == (1, int(is_answered))
+                    assert len(others) == 1 - is_answered, "IPv6 clients are for Python"
+                    for descriptor, address, _, outcome in others:
+                        assert (address, outcome) == (bytes(15) + b"\1", ending)
+                        os.close(descriptor)
+        assert len(pair.lobby) == 0
 
 
 def fuzz(seed: int, count: int) -> None:
