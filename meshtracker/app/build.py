@@ -41,6 +41,7 @@ from meshtracker.node.policy import TrackerPolicy
 from meshtracker.settings import SECRET_FILES, AdminAddress, Settings, UnixAddress
 from meshtracker.storage.credentials import CredentialsFile
 from meshtracker.storage.service import SnapshotService
+from meshtracker.storage.watched import Watched
 from meshtracker.swarm.access import Access
 from meshtracker.throttle import Throttle
 from meshtracker.wire.connection_id import EPOCH_SECONDS, ConnectionIds
@@ -153,6 +154,16 @@ def warn_of_loose_files(settings: Settings) -> None:
     state_dir = settings.node.state_dir
     if state_dir is not None and state_dir.is_dir() and state_dir.stat().st_mode & stat.S_IWOTH:
         log.warning("every user of this machine can write to node.state_dir: chmod 700", directory=str(state_dir))
+
+
+def access_list(settings: Settings) -> Watched | None:
+    """The file of the access list, looked at: what is changed from now on is to be read again."""
+    path = settings.tracker.access_file
+    if settings.tracker.access == "open" or path is None:
+        return None
+    watched = Watched(path)
+    watched.look()
+    return watched
 
 
 def read_access(settings: Settings) -> Access:

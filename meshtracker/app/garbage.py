@@ -1,4 +1,4 @@
-"""Python's cyclic garbage collector, kept from stalling a node.
+"""Python's cyclic garbage collector, kept from stalling a node, and what is left over from its start.
 
 A full collection looks at every object: a tenth of a second with a million peers, in which nobody is answered. Hardly
 anything of a node is garbage in cycles, though: what a link leaves behind when it ends, and what a library drops.
@@ -6,7 +6,9 @@ anything of a node is garbage in cycles, though: what a link leaves behind when 
 
 from __future__ import annotations
 
+import ctypes
 import gc
+from contextlib import suppress
 
 import trio
 
@@ -24,6 +26,8 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, _YOUNG_ROUNDS, _NEVER)
+    with suppress(OSError, AttributeError):  # glibc alone keeps what was freed, here of lists and snapshots, for itself
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def collect(interval_seconds: float = COLLECT_SECONDS) -> None:

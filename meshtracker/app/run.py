@@ -37,6 +37,7 @@ from meshtracker.storage.credentials import CredentialsFile
 from meshtracker.storage.restore import restore
 from meshtracker.storage.service import SnapshotService
 from meshtracker.storage.snapshot import load_or_set_aside
+from meshtracker.storage.watched import Watched
 
 log = structlog.get_logger()
 
@@ -80,6 +81,8 @@ class Services:
     links: LinkService | None
     listener: Listener | None
     dialers: tuple[Dialer, ...]
+    access_list: Watched | None
+    """Its file, as it was when it was read."""
     credentials: CredentialsFile | None
     snapshots: SnapshotService | None
     tokens: Tokens
@@ -96,9 +99,9 @@ class Services:
             nursery.start_soon(upkeep.expire, self.node)
             nursery.start_soon(upkeep.watch_clock, self.node)
             nursery.start_soon(garbage.collect)
-            if self.settings.tracker.access_file is not None and self.settings.tracker.access != "open":
+            if self.access_list is not None:
                 read = partial(build.read_access, self.settings)
-                nursery.start_soon(upkeep.watch_access, self.node, self.settings.tracker.access_file, read)
+                nursery.start_soon(upkeep.watch_access, self.node, self.access_list, read)
             if self.snapshots is not None:
                 nursery.start_soon(self.snapshots.run)
             if self.links is not None:
@@ -162,6 +165,7 @@ def prepare(settings: Settings) -> Iterator[Services]:
     max_connections = build.raise_file_limit(settings)
     build.warn_of_loose_files(settings)
     state_dir = build.prepare_state_dir(settings)
+    access_list = build.access_list(settings)
     access = build.read_access(settings)
     credentials = build.credentials_file(settings)
     credential = build.read_credential(settings, credentials)
@@ -193,6 +197,7 @@ def prepare(settings: Settings) -> Iterator[Services]:
             links=links,
             listener=listener,
             dialers=build.build_dialers(settings, links, tls),
+            access_list=access_list,
             credentials=credentials,
             snapshots=build.build_snapshots(settings, node, snapshot_file),
             tokens=build.admin_tokens(settings),

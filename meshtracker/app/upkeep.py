@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 import trio
@@ -61,10 +60,9 @@ async def watch_clock(node: Node) -> None:
 
 
 async def watch_access(
-    node: Node, path: Path, read: Callable[[], Access], interval_seconds: float = _ACCESS_SECONDS
+    node: Node, watched: Watched, read: Callable[[], Access], interval_seconds: float = _ACCESS_SECONDS
 ) -> None:
     """Follow the access list; while it is damaged or gone, what it said before stands."""
-    watched = Watched(path)
     while True:
         if await trio.to_thread.run_sync(watched.look):
             try:

@@ -482,7 +482,9 @@ static void pack_dealloc(Pack *pack)
 {
     PyMem_Free(pack->rows);
     PyMem_Free(pack->index);
-    Py_TYPE(pack)->tp_free((PyObject *)pack);
+    PyTypeObject *type = Py_TYPE(pack);
+    type->tp_free((PyObject *)pack);
+    Py_DECREF(type);
 }
 
 static Py_ssize_t pack_length(Pack *pack) { return pack->count; }
@@ -529,19 +531,22 @@ static PyMethodDef methods[] = {
     {NULL},
 };
 
-static PySequenceMethods sequence = {.sq_length = (lenfunc)pack_length};
+/* No subclass: that would have the collector look at each, though a pack refers to nothing. */
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Pack(address_bytes): PeerPack of peers.py, which adds what is not of one piece, where this was compiled."},
+    {Py_tp_new, pack_new},
+    {Py_tp_dealloc, pack_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getters},
+    {Py_sq_length, pack_length},
+    {0, NULL},
+};
 
-static PyTypeObject pack_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "meshtracker.swarm._peers.Pack",
-    .tp_doc = "Pack(address_bytes): what peers.py's PeerPack is built on where this was compiled.",
-    .tp_basicsize = sizeof(Pack),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = pack_new,
-    .tp_dealloc = (destructor)pack_dealloc,
-    .tp_methods = methods,
-    .tp_getset = getters,
-    .tp_as_sequence = &sequence,
+static PyType_Spec specification = {
+    .name = "meshtracker.swarm._peers.Pack",
+    .basicsize = sizeof(Pack),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = slots,
 };
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_peers", "Peers, packed; see _peers.c.", -1};
@@ -558,9 +563,11 @@ PyMODINIT_FUNC PyInit__peers(void)
     }
     PyObject *created = PyModule_Create(&module);
     PyObject *shared = PyBytes_FromStringAndSize((const char *)&secret, sizeof secret);
-    if (created != NULL && (shared == NULL || PyModule_AddObjectRef(created, "SECRET", shared) < 0 ||
-                            PyModule_AddType(created, &pack_type) < 0))
+    PyObject *type = PyType_FromSpec(&specification);
+    if (created != NULL && (shared == NULL || type == NULL || PyModule_AddObjectRef(created, "SECRET", shared) < 0 ||
+                            PyModule_AddObjectRef(created, "Pack", type) < 0))
         Py_CLEAR(created);
     Py_XDECREF(shared);
+    Py_XDECREF(type);
     return created;
 }

@@ -2,6 +2,6 @@ SECRET: bytes
 """Of the indexes' hash, for other modules in C."""
 
 class Pack:
-    """What `PeerPack` of peers.py is built on."""
+    """`PeerPack` of peers.py, which adds the methods that are the same in Python."""
 
     def __init__(self, address_bytes: int) -> None: ...

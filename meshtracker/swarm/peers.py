@@ -327,7 +327,7 @@ if not TYPE_CHECKING:
     with suppress(ImportError):  # or the package is installed as plain Python
         from meshtracker.swarm._peers import Pack
 
-        class PeerPack(_Reading, Pack):
-            """Peers of one address family; see `_peers.c`."""
-
-            __slots__ = ()
+        for name, member in vars(_Reading).items():
+            if not name.startswith("__"):
+                setattr(Pack, name, member)
+        PeerPack = Pack

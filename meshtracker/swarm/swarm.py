@@ -9,55 +9,69 @@ from __future__ import annotations
 from meshtracker.swarm.peers import PeerPack, RowFields
 
 
+class _Six:
+    """What a swarm with IPv6 peers has besides: most never have one, and are smaller without."""
+
+    __slots__ = ("pack", "twins")
+
+    def __init__(self, pack: PeerPack) -> None:
+        self.pack = pack
+        self.twins = [0, 0, 0]
+        """Clients alive in both families, by the state of their IPv6 row."""
+
+
 class Swarm:
     """Peers by family; a client with an address in both families is counted once (client-quirks 9)."""
 
-    __slots__ = ("_twins", "allowed_mark", "completed", "downloaded", "v4", "v6")
+    __slots__ = ("_six", "allowed_mark", "completed", "downloaded", "v4")
 
     def __init__(self) -> None:
         self.v4 = PeerPack(6)
-        self.v6: PeerPack | None = None
-        """Made with the first IPv6 peer: most swarms never have one."""
+        self._six: _Six | None = None
         self.completed: dict[int, int] | None = None
         """Completed downloads by origin index: each origin counts its own, readers take the larger."""
         self.downloaded = 0
         """Those of all origins."""
         self.allowed_mark: object = None
         """The node's, if its present access list was found to allow this swarm."""
-        self._twins: list[int] | None = None
-        """Clients alive in both families, by the state of their IPv6 row; None while there are none."""
 
     @classmethod
     def from_packs(cls, v4: PeerPack, v6: PeerPack | None, *, completed: dict[int, int] | None = None) -> Swarm:
         """A swarm of packs that were filled elsewhere (a snapshot)."""
         swarm = cls()
-        swarm.v4, swarm.v6, swarm.completed = v4, v6, completed
+        swarm.v4, swarm.completed = v4, completed
+        swarm._six = _Six(v6) if v6 is not None else None
         swarm.downloaded = sum(completed.values()) if completed else 0
         if v6 is not None and len(v4):
             for position in range(v6.live):
                 swarm._count_twin(v6.identity(position), 1)
         return swarm
 
+    @property
+    def v6(self) -> PeerPack | None:
+        """Made with the first IPv6 peer."""
+        return self._six.pack if self._six is not None else None
+
     def __len__(self) -> int:
         """Rows of both families, tombstones included."""
-        return len(self.v4) + (len(self.v6) if self.v6 is not None else 0)
+        return len(self.v4) + (len(self._six.pack) if self._six is not None else 0)
 
     @property
     def live(self) -> int:
         """Rows that are not tombstones; a client with two addresses has two."""
-        return self.v4.live + (self.v6.live if self.v6 is not None else 0)
+        return self.v4.live + (self._six.pack.live if self._six is not None else 0)
 
     def pack(self, address_bytes: int) -> PeerPack:
         """The pack for compact addresses of 6 or 18 bytes."""
         if address_bytes == 6:
             return self.v4
-        if self.v6 is None:
-            self.v6 = PeerPack(18)
-        return self.v6
+        if self._six is None:
+            self._six = _Six(PeerPack(18))
+        return self._six.pack
 
     def packs(self) -> tuple[PeerPack, ...]:
         """The packs there are."""
-        return (self.v4,) if self.v6 is None else (self.v4, self.v6)
+        return (self.v4,) if self._six is None else (self.v4, self._six.pack)
 
     def put(self, pack: PeerPack, position: int, row: RowFields, address: bytes) -> int:
         """Write a row of one of this swarm's packs; returns its position."""
@@ -76,19 +90,16 @@ class Swarm:
 
     def counts(self) -> tuple[int, int, int, int]:
         """Seeders, others, completed downloads and active downloaders (BEP 21, 48): a `ScrapeAnswer`'s fields."""
-        v4, v6 = self.v4, self.v6
+        v4, six = self.v4, self._six
         complete = v4.live - v4.leechers
         incomplete = v4.leechers
         partials = v4.partials
-        if v6 is not None:
-            complete += v6.live - v6.leechers
-            incomplete += v6.leechers
-            partials += v6.partials
-            if self._twins is not None:
-                leechers, partial_twins, seeders = self._twins
-                complete -= seeders
-                incomplete -= leechers + partial_twins
-                partials -= partial_twins
+        if six is not None:
+            v6 = six.pack
+            leechers, partial_twins, seeders = six.twins
+            complete += v6.live - v6.leechers - seeders
+            incomplete += v6.leechers - leechers - partial_twins
+            partials += v6.partials - partial_twins
         return complete, incomplete, self.downloaded, incomplete - partials
 
     def count_completed(self, origin: int, total: int) -> bool:
@@ -104,14 +115,12 @@ class Swarm:
 
     def _alone(self, pack: PeerPack) -> bool:
         """Is the other family empty, so that no client can be in both?"""
-        return self.v6 is None or not len(self.v6 if pack is self.v4 else self.v4)
+        return self._six is None or not len(self._six.pack if pack is self.v4 else self.v4)
 
     def _count_twin(self, identity: bytes, step: int) -> None:
-        if self.v6 is None:
+        if self._six is None:
             return
-        four, six = self.v4.find(identity), self.v6.find(identity)
-        if four < 0 or six < 0 or four >= self.v4.live or six >= self.v6.live:
-            return
-        if self._twins is None:
-            self._twins = [0, 0, 0]
-        self._twins[self.v6.fields(six)[2]] += step
+        v4, v6 = self.v4, self._six.pack
+        four, six = v4.find(identity), v6.find(identity)
+        if 0 <= four < v4.live and 0 <= six < v6.live:
+            self._six.twins[v6.fields(six)[2]] += step

@@ -26,6 +26,7 @@ from meshtracker.network.link import LinkService
 from meshtracker.node.node import Node
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.storage.credentials import CredentialsFile, edit
+from meshtracker.storage.watched import Watched
 from meshtracker.swarm.access import Access
 
 
@@ -96,7 +97,7 @@ async def test_an_access_list_is_followed(tmp_path: Path) -> None:
     path.write_text("aa" * 20)
     with capture_logs() as log:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: upkeep.watch_access(node, path, lambda: read_list(path), 0.01))
+            nursery.start_soon(lambda: upkeep.watch_access(node, Watched(path), lambda: read_list(path), 0.01))
             assert await said(log, 1) == ["info"]
             path.write_text("half a line")
             await said(log, 2)

@@ -181,7 +181,7 @@ TRUE_APPLY = Mesh._apply
 def credulous(registry: Registry, swarm: Any, row: Any, address: bytes, family_bytes: int) -> bool:
     """The last to come wins, however old it is."""
     pack = swarm.pack(family_bytes)
-    return registry.write(swarm, pack, pack.find(row.identity), row, address) >= 0
+    return registry.write(swarm, pack, pack.find(row[0]), row, address) >= 0
 
 
 def hoarding(logs: Logs, origin: str, frame: bytes, now: float) -> None:
