@@ -85,13 +85,13 @@ class HttpFrontend:
         self._refused = 0
 
     def refreshes(self, now: float) -> Refreshes:
-        """For a service that answers announces which change nothing by itself; not behind a proxy."""
+        """For a service that answers usual announces by itself; not behind a proxy."""
         return self._node.refreshes(now)
 
-    def count_refreshes(self, announces: int) -> None:
+    def count_announces(self, announces: int) -> None:
         """A service has answered so many by `refreshes`."""
         self._announces += announces
-        self._node.count_refreshes(announces)
+        self._node.count_announces(announces)
 
     def answer(self, request: RequestHead, address: bytes, now: float) -> bytes | Iterator[bytes]:
         """The response to a request from a packed address; a long one in pieces, which closing the connection ends.

@@ -104,17 +104,17 @@ class UdpFrontend:
             return None
 
     def refreshes(self, now: float) -> Refreshes:
-        """For a service that answers announces which change nothing by itself."""
+        """For a service that answers usual announces by itself."""
         return self._node.refreshes(now)
 
     def connection_ids(self, now: float) -> Mapping[bytes, bytes]:
         """For the same: good ones by packed address; there may be others."""
         return self._connection_ids.remembered(self._node.clock.wall_seconds(now))
 
-    def count_refreshes(self, announces: int) -> None:
+    def count_announces(self, announces: int) -> None:
         """A service has answered so many by `refreshes`."""
         self._announces += announces
-        self._node.count_refreshes(announces)
+        self._node.count_announces(announces)
 
     def statistics(self) -> UdpStatistics:
         """A snapshot."""

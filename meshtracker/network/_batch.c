@@ -182,8 +182,8 @@ static PyObject *ask(Batch *self, PyObject *receive, int slot, PyObject *now)
 }
 
 PyDoc_STRVAR(exchange_doc,
-    "exchange(receive_datagram, now, most, connection_ids, refreshes) -> (datagrams, refreshed)\n\n"
-    "Answer up to `most` datagrams that wait (at most 64): those that change nothing by what the tuple `refreshes`\n"
+    "exchange(receive_datagram, now, most, connection_ids, refreshes) -> (datagrams, announces)\n\n"
+    "Answer up to `most` datagrams that wait (at most 64): usual announces by what the tuple `refreshes`\n"
     "says, if their id is in `connection_ids`, and all others by what `receive_datagram` gives.");
 
 static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t count)
@@ -205,7 +205,7 @@ static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t co
             self->receive_failures++;
         came = 0;
     }
-    int answered = 0, refreshed = 0, has_refreshes = given != Py_None && !self->is_ipv6;
+    int answered = 0, announces = 0, has_refreshes = given != Py_None && !self->is_ipv6;
     size_t used = 0;
     if (has_refreshes)
         look_ahead(self, &known, came);
@@ -220,7 +220,7 @@ static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t co
             }
         }
         if (length > 0)
-            refreshed++;
+            announces++;
         else {
             PyObject *answer = ask(self, receive, slot, now);
             if (answer == NULL) {
@@ -250,7 +250,7 @@ static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t co
         answered++;
     }
     send_answers(self, answered);
-    return Py_BuildValue("ii", came, refreshed);
+    return Py_BuildValue("ii", came, announces);
 }
 
 static int init(Batch *self, PyObject *arguments, PyObject *keywords)

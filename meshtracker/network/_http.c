@@ -371,7 +371,7 @@ typedef enum { NOTHING_CAME, KEPT, ENDED, GONE, BROKEN, FOR_PYTHON } Fate;
 /* Take in what came from a packed address, and answer it if that can be done here. FOR_PYTHON comes with an `outcome`, NULL
  * with an error: bytes that came, or what is left to send and whether the connection is kept after that. */
 static Fate take_in(Lobby *self, const Refreshes *known, PyObject *now, int descriptor, const unsigned char *address, size_t size,
-                    int *refreshed, PyObject **outcome)
+                    int *answered, PyObject **outcome)
 {
     Request request;
     Response response;
@@ -384,7 +384,7 @@ static Fate take_in(Lobby *self, const Refreshes *known, PyObject *now, int desc
         *outcome = PyErr_Occurred() ? NULL : PyBytes_FromStringAndSize(self->received, received);
         return FOR_PYTHON;
     }
-    ++*refreshed;
+    ++*answered;
     ssize_t sent = send(descriptor, response.at, response.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent == (ssize_t)response.size)
         return request.keep_alive ? KEPT : ENDED;
@@ -419,7 +419,7 @@ static void close_all_of(PyObject *list, int but_unknown)
 
 /* Serve a descriptor that is ready, which may be nobody's here. May set an error. */
 static void serve_one(Lobby *self, const Refreshes *known, PyObject *now, int descriptor, PyObject *others,
-                     int *refreshed, int *broken)
+                     int *answered, int *broken)
 {
     Seat *seat = seat_of(self, descriptor);
     PyObject *outcome = NULL;
@@ -427,7 +427,7 @@ static void serve_one(Lobby *self, const Refreshes *known, PyObject *now, int de
         hand_over(others, descriptor, (const unsigned char *)"", 0, 0.0, NULL);
         return;
     }
-    switch (take_in(self, known, now, descriptor, seat->address, seat->address_size, refreshed, &outcome)) {
+    switch (take_in(self, known, now, descriptor, seat->address, seat->address_size, answered, &outcome)) {
     case NOTHING_CAME:
         return;
     case KEPT:
@@ -451,10 +451,10 @@ static void serve_one(Lobby *self, const Refreshes *known, PyObject *now, int de
 }
 
 PyDoc_STRVAR(serve_doc,
-    "serve(most, now, refreshes) -> (refreshed, broken, others)\n\n"
+    "serve(most, now, refreshes) -> (answered, broken, others)\n\n"
     "Serve up to `most` of the descriptors that are ready in the epoll set. Of `others` each is (descriptor, packed\n"
     "address, deadline, outcome): a connection that has left the lobby with the bytes that it sent, or with (unsent,\n"
-    "keep_alive) where those were answered; or (descriptor, b\"\", 0.0, None) for one that was not there. `refreshed`\n"
+    "keep_alive) where those were answered; or (descriptor, b\"\", 0.0, None) for one that was not there. `answered`\n"
     "counts what was answered, `broken` connections that the network ended.");
 
 static PyObject *serve(Lobby *self, PyObject *const *arguments, Py_ssize_t count)
@@ -472,14 +472,14 @@ static PyObject *serve(Lobby *self, PyObject *const *arguments, Py_ssize_t count
     PyObject *others = PyList_New(0);
     if (others == NULL)
         return NULL;
-    int refreshed = 0, broken = 0, ready;
+    int answered = 0, broken = 0, ready;
     do {
         /* While these were served others became ready, and to be woken for them takes as long as to serve several. */
         ready = epoll_wait(self->epoll, self->events, most < MAX_EVENTS ? (int)most : MAX_EVENTS, 0);
         if (ready < 0 && errno != EINTR)
             PyErr_SetFromErrno(PyExc_OSError);
         for (int i = 0; i < ready && !PyErr_Occurred(); i++)
-            serve_one(self, &known, now, self->events[i].data.fd, others, &refreshed, &broken);
+            serve_one(self, &known, now, self->events[i].data.fd, others, &answered, &broken);
         if (PyErr_Occurred()) {
             close_all_of(others, 1);
             Py_DECREF(others);
@@ -488,7 +488,7 @@ static PyObject *serve(Lobby *self, PyObject *const *arguments, Py_ssize_t count
         most -= ready;
         /* Until Python has seen to others they stay ready. */
     } while (ready > 0 && most > 0 && PyList_GET_SIZE(others) == 0);
-    return Py_BuildValue("iiN", refreshed, broken, others);
+    return Py_BuildValue("iiN", answered, broken, others);
 }
 
 /* The packed address of a client: IPv4 ones may come to an IPv6 socket. */
@@ -506,16 +506,16 @@ static const unsigned char *packed(const struct sockaddr_storage *source, size_t
 }
 
 PyDoc_STRVAR(accept_doc,
-    "accept(descriptor, most, room, now, refreshes) -> (accepted, refreshed, broken, error, others)\n\n"
+    "accept(descriptor, most, room, now, refreshes) -> (accepted, answered, broken, error, others)\n\n"
     "Accept up to `most` connections. Those that are idle now go into the epoll set and the lobby, up to `room` of them;\n"
-    "the next one is the last, and left to Python, without an outcome if it has sent nothing. `refreshed`, `broken` and\n"
+    "the next one is the last, and left to Python, without an outcome if it has sent nothing. `answered`, `broken` and\n"
     "`others` are as for `serve`, but not in the epoll set. `error` is the number of what accept(2) said at last if that\n"
     "is about the system and not one connection, or 0.");
 
 static PyObject *accept_all(Lobby *self, PyObject *const *arguments, Py_ssize_t count)
 {
     Refreshes known;
-    int accepted = 0, refreshed = 0, broken = 0, error = 0;
+    int accepted = 0, answered = 0, broken = 0, error = 0;
     if (count != 5) {
         PyErr_SetString(PyExc_TypeError, "accept takes five arguments");
         return NULL;
@@ -547,7 +547,7 @@ static PyObject *accept_all(Lobby *self, PyObject *const *arguments, Py_ssize_t 
         size_t size;
         const unsigned char *address = packed(&source, &size);
         PyObject *outcome = NULL;
-        Fate fate = take_in(self, &known, arguments[3], descriptor, address, size, &refreshed, &outcome);
+        Fate fate = take_in(self, &known, arguments[3], descriptor, address, size, &answered, &outcome);
         broken += fate == BROKEN;
         if (fate == ENDED || fate == GONE || fate == BROKEN) {
             close(descriptor);
@@ -574,7 +574,7 @@ static PyObject *accept_all(Lobby *self, PyObject *const *arguments, Py_ssize_t 
         Py_DECREF(others);
         return NULL;
     }
-    return Py_BuildValue("iiiiN", accepted, refreshed, broken, error, others);
+    return Py_BuildValue("iiiiN", accepted, answered, broken, error, others);
 }
 
 /* ------------------------------------------------------------ who is there */

@@ -1,7 +1,7 @@
 """Datagrams taken from a socket and answered in batches.
 
 `BatchedDatagrams` has the kernel hand over and take many at once, for a system call costs as much as an answer does.
-`NativeDatagrams` does that in C, where it was built, and answers announces that change nothing on the spot.
+`NativeDatagrams` does that in C, where it was built, and answers usual announces on the spot.
 `SingleDatagrams` does the same one by one where there are no such calls.
 """
 
@@ -39,13 +39,13 @@ _NAME6: Final = struct.Struct("!2xH4x16s4x")
 
 
 class Frontend(Protocol):
-    """Who answers announces that change nothing by `Refreshes` must tell how many those were."""
+    """Who answers announces by `Refreshes` must tell how many those were."""
 
     def refreshes(self, now: float) -> Refreshes: ...
 
     def connection_ids(self, now: float) -> Mapping[bytes, bytes]: ...
 
-    def count_refreshes(self, announces: int) -> None: ...
+    def count_announces(self, announces: int) -> None: ...
 
 
 class SingleDatagrams:
@@ -142,7 +142,7 @@ class NativeDatagrams:
     """One socket; `network/_batch.c` says how."""
 
     def __init__(self, listener: socket.socket, frontend: Frontend | None = None) -> None:
-        """``frontend`` of ``receive_datagram``, for announces that change nothing. OSError if it was not built."""
+        """``frontend`` of ``receive_datagram``, for usual announces. OSError if it was not built."""
         if Batch is None or listener.family not in mmsg.NAME_BYTES:
             raise OSError("not for this socket, or not built")
         self._batch = Batch(listener.fileno(), listener.family == socket.AF_INET6, secrets.randbits(64))
@@ -163,11 +163,11 @@ class NativeDatagrams:
         frontend = self._frontend
         if frontend is None:
             return self._batch.exchange(receive_datagram, now, most, {}, None)[0]
-        count, refreshed = self._batch.exchange(
+        count, announces = self._batch.exchange(
             receive_datagram, now, most, frontend.connection_ids(now), frontend.refreshes(now)
         )
-        if refreshed:
-            frontend.count_refreshes(refreshed)
+        if announces:
+            frontend.count_announces(announces)
         return count
 
 

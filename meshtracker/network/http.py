@@ -2,7 +2,7 @@
 
 A task for each connection would cost several times what its announce does. Nobody can hold others up: sockets never
 block, a batch is bounded, connections have deadlines and a bounded number. Where it was compiled, idle connections wait
-in the lobby of `_http.c`, which answers announces that change nothing; only other requests make a `_Client` of one.
+in the lobby of `_http.c`, which answers usual announces; only other requests make a `_Client` of one.
 """
 
 from __future__ import annotations
@@ -71,16 +71,16 @@ OpenConnection: TypeAlias = Callable[[bytes, float], Connection]
 
 
 class Frontend(Protocol):
-    """Who answers announces that change nothing by `Refreshes` must tell how many those were."""
+    """Who answers announces by `Refreshes` must tell how many those were."""
 
     def refreshes(self, now: float) -> Refreshes: ...
 
-    def count_refreshes(self, announces: int) -> None: ...
+    def count_announces(self, announces: int) -> None: ...
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Shortcut:
-    """What it takes to answer announces that change nothing before there is a `Connection`."""
+    """What it takes to answer usual announces before there is a `Connection`."""
 
     frontend: Frontend
     head_timeout_seconds: float
@@ -150,7 +150,7 @@ class HttpService:
         write_timeout_seconds: float,
         shortcut: Shortcut | None = None,
     ) -> None:
-        """``open_connection`` is a front end's; with a ``shortcut``, announces that change nothing are answered here.
+        """``open_connection`` is a front end's; with a ``shortcut``, usual announces are answered here.
 
         After ``max_batch_connections`` other tasks get their turn. A client that takes nothing of its response for
         ``write_timeout_seconds`` is dropped. At ``max_connections`` those that are nearest to their deadlines make room
@@ -255,8 +255,8 @@ class HttpService:
         """What waits, up to a batch: descriptors, or clients with what came of what they sent."""
         if self._lobby is None:
             return [(descriptor, None, None) for descriptor, _ in self._epoll.poll(0, self._max_batch_connections)]
-        refreshed, broken, others = self._lobby.serve(self._max_batch_connections, now, self._frontend.refreshes(now))
-        self._frontend.count_refreshes(refreshed)
+        answered, broken, others = self._lobby.serve(self._max_batch_connections, now, self._frontend.refreshes(now))
+        self._frontend.count_announces(answered)
         self._broken += broken
         ready: list[tuple[int, _Client | None, Outcome | None]] = []
         for descriptor, address, deadline, outcome in others:
@@ -285,11 +285,11 @@ class HttpService:
         if self._lobby is None:
             return self._accept_one(listener, now)
         room = max(0, self._max_connections - self._count())
-        accepted, refreshed, broken, error, others = self._lobby.accept(
+        accepted, answered, broken, error, others = self._lobby.accept(
             listener.fileno(), most, room, now, self._frontend.refreshes(now)
         )
         self._accepted += accepted
-        self._frontend.count_refreshes(refreshed)
+        self._frontend.count_announces(answered)
         self._broken += broken
         # All of them first: what is no object yet, nobody would close after an error.
         clients = [self._take_over(descriptor, address, deadline, now) for descriptor, address, deadline, _ in others]

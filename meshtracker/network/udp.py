@@ -53,7 +53,7 @@ class UdpService:
     ) -> None:
         """``receive_datagram`` is a front end's. After ``max_batch_datagrams`` other tasks get their turn.
 
-        ``frontend`` is that front end, if it lets announces that change nothing be answered without it.
+        ``frontend`` is that front end, if it lets usual announces be answered without it.
         """
         self._sockets = tuple(sockets)
         self._exchanges = tuple(datagrams(listener, frontend) for listener in sockets)

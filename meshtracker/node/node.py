@@ -211,7 +211,7 @@ class Node:
         return self._due_stamp
 
     def refreshes(self, now: float) -> Refreshes:
-        """For who answers them in this node's stead; `count_refreshes` is told how many those were."""
+        """For who answers them in this node's stead; `count_announces` is told how many those were."""
         access, policy, due_stamp = self.access, self.policy, max(0, self._refresh_due(now))
         known = self._refreshes
         if known is None or known.due_stamp != due_stamp:
@@ -230,7 +230,7 @@ class Node:
             )
         return known
 
-    def count_refreshes(self, announces: int) -> None:
+    def count_announces(self, announces: int) -> None:
         """Somebody has answered so many by `refreshes`."""
         self._announces += announces
 

@@ -79,7 +79,7 @@ class Twins:
         """Answer what can be, by the lobby alone; returns how many, and what else came, which has left."""
         refreshed, broken, others = self.lobby.serve(100, now, self.native.refreshes(now))
         assert not broken
-        self.native.count_refreshes(refreshed)
+        self.native.count_announces(refreshed)
         self.refreshed += refreshed
         return refreshed, others
 

@@ -36,5 +36,5 @@ def test_the_access_list_goes_with_it(mode: AccessMode) -> None:
 def test_those_answered_elsewhere_are_counted() -> None:
     node = make_node()
     frontend = make_frontend(node)
-    frontend.count_refreshes(3)
+    frontend.count_announces(3)
     assert node.statistics(0.0).tracker.announces == frontend.statistics().announces == 3
