@@ -17,7 +17,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#define SLOTS 64             /* as in mmsg.py */
+#define SLOTS WAITING        /* 64, as in mmsg.py */
 #define DATAGRAM_BYTES 2048  /* MAX_DATAGRAM_BYTES of wire/udp.py */
 #define ANSWER_BYTES 131072  /* as in mmsg.py */
 #define NAME_BYTES 28        /* struct sockaddr_in6 */
@@ -27,7 +27,6 @@ enum { ACTION = 8, TRANSACTION = 12, INFO_HASH = 16, PEER_ID = 36, LEFT = 64, EV
        NUMWANT = 92, PORT = 96, ANNOUNCE_BYTES = 98 };
 enum { ANNOUNCE = 1 };
 #define ANSWER_HEAD_BYTES 20
-#define CACHE_LINE_BYTES 64
 
 typedef struct {
     PyObject_HEAD
@@ -36,89 +35,41 @@ typedef struct {
     unsigned long long send_failures, receive_failures;
     struct mmsghdr in[SLOTS], out[SLOTS];
     struct iovec in_buffers[SLOTS], out_buffers[SLOTS];
-    PyObject *swarms[SLOTS]; /* of one batch */
+    Waiting waiting[SLOTS];
+    unsigned char addresses[SLOTS][COMPACT_BYTES];
     unsigned char names[SLOTS][NAME_BYTES];
     unsigned char received[SLOTS][DATAGRAM_BYTES];
     unsigned char answers[ANSWER_BYTES];
 } Batch;
 
-static int is_announce(const Batch *self, int slot)
+/* What an announce says; `waiting` is none if a datagram is not one that can be answered here. */
+static void read_announce(Batch *self, int slot, Waiting *waiting)
 {
-    return self->in[slot].msg_len >= ANNOUNCE_BYTES && load32(self->received[slot] + ACTION) == ANNOUNCE;
-}
-
-/*
- * Find the swarms of a batch, and ask for the memory that its announces will touch.
- *
- * An announce goes from the swarm to its pack, to its rows: each load waits for the one before, and few are in the cache.
- * Of 64 announces those of one kind can be under way together. What is found is held, or an announce before might end
- * it; a swarm that one has ended is empty, so nothing in it is a refresh, and for the rest it is looked up anew.
- */
-static void look_ahead(Batch *self, const Refreshes *known, int came)
-{
-    const Pack *packs[SLOTS];
-    const uint32_t *indexed[SLOTS];
-    for (int slot = 0; slot < came; slot++) {
-        const unsigned char *data = self->received[slot];
-        self->swarms[slot] = is_announce(self, slot) ? find_swarm(known, data + INFO_HASH) : NULL;
-        __builtin_prefetch(self->swarms[slot], 1);
-    }
-    for (int slot = 0; slot < came; slot++) {
-        Py_XINCREF(self->swarms[slot]);
-        packs[slot] = self->swarms[slot] != NULL ? (Pack *)borrowed(self->swarms[slot], &v4, pack_type) : NULL;
-    }
-    for (int slot = 0; slot < came; slot++) {
-        const Pack *pack = packs[slot];
-        indexed[slot] = NULL;
-        if (pack == NULL)
-            continue;
-        if (pack->index == NULL) {
-            for (size_t at = 0; at < (size_t)pack->count * ROW_BYTES; at += CACHE_LINE_BYTES)
-                __builtin_prefetch(pack->rows + at);
-            __builtin_prefetch(address_of(pack, 0));
-        } else {
-            unsigned char identity[IDENTITY_BYTES];
-            const unsigned char *data = self->received[slot];
-            lay_out_identity(identity, data + PEER_ID, load32(data + KEY));
-            indexed[slot] = pack->index + ((uint32_t)hash(&secret, identity, IDENTITY_BYTES) & (pack->slots - 1));
-            __builtin_prefetch(indexed[slot]);
-        }
-    }
-    for (int slot = 0; slot < came; slot++)
-        if (indexed[slot] != NULL && *indexed[slot] != 0) {
-            /* Or the row is that of one of the next slots. */
-            const unsigned char *row = row_of(packs[slot], *indexed[slot] - 1);
-            __builtin_prefetch(row);
-            __builtin_prefetch(row + ROW_BYTES - 1);
-            __builtin_prefetch(address_of(packs[slot], *indexed[slot] - 1));
-        }
-}
-
-static void let_go(Batch *self, int from, int came)
-{
-    for (int slot = from; slot < came; slot++)
-        Py_CLEAR(self->swarms[slot]);
+    const unsigned char *data = self->received[slot];
+    const struct sockaddr_in *source = (const struct sockaddr_in *)self->names[slot];
+    unsigned char *address = self->addresses[slot];
+    waiting->is_announce = 0;
+    if (self->in[slot].msg_len < ANNOUNCE_BYTES || load32(data + ACTION) != ANNOUNCE || source->sin_port == 0)
+        return;
+    memcpy(address, &source->sin_addr, 4);
+    memcpy(address + 4, data + PORT, 2);
+    waiting->announce = (Announce){data + INFO_HASH, data + PEER_ID, address, load32(data + KEY), load32(data + EVENT),
+                                   load64(data + LEFT) == 0};
+    waiting->is_announce = address[0] > 0 && address[0] < 224 && (address[4] != 0 || address[5] != 0) &&
+                           waiting->announce.key != 0 && load32(data + IP) == 0;
 }
 
 /* The length of the answer, or 0 if the front end is to say it. `size` bytes at `to` are free. */
 static size_t answer(Batch *self, const Refreshes *known, PyObject *connection_ids, PyObject *now,
                      int slot, unsigned char *to, size_t size)
 {
+    const Waiting *waiting = &self->waiting[slot];
+    const Announce *announce = &waiting->announce;
     const unsigned char *data = self->received[slot];
-    const struct sockaddr_in *source = (const struct sockaddr_in *)self->names[slot];
-    unsigned char address[COMPACT_BYTES];
-    if (!is_announce(self, slot) || source->sin_port == 0)
-        return 0;
-    memcpy(address, &source->sin_addr, 4);
-    memcpy(address + 4, data + PORT, 2);
-    if (address[0] == 0 || address[0] >= 224 || (address[4] == 0 && address[5] == 0))
-        return 0;
-    Announce announce = {data + INFO_HASH, data + PEER_ID, address, load32(data + KEY), load32(data + EVENT),
-                         load64(data + LEFT) == 0};
-    if (announce.key == 0 || load32(data + IP) != 0)
+    if (!waiting->is_announce)
         return 0;
 
-    PyObject *packed = PyBytes_FromStringAndSize((const char *)address, 4);
+    PyObject *packed = PyBytes_FromStringAndSize((const char *)announce->address, 4);
     PyObject *expected = packed != NULL ? PyDict_GetItemWithError(connection_ids, packed) : NULL;
     Py_XDECREF(packed);
     if (expected == NULL || !PyBytes_CheckExact(expected) || PyBytes_GET_SIZE(expected) != 8 ||
@@ -126,19 +77,19 @@ static size_t answer(Batch *self, const Refreshes *known, PyObject *connection_i
         return 0;
 
     Asker asker;
-    int64_t wanted = announce.event == STOPPED ? 0 : wanted_peers(known, (int32_t)load32(data + NUMWANT));
-    if (!look_at_swarm(self->swarms[slot], &asker))
+    int64_t wanted = announce->event == STOPPED ? 0 : wanted_peers(known, (int32_t)load32(data + NUMWANT));
+    if (!look_at_swarm(waiting->swarm, &asker))
         return 0;
     if (ANSWER_HEAD_BYTES + (size_t)wanted * COMPACT_BYTES > size)
         return 0;
-    if (!is_refresh(known, &announce, &asker) && !take_note(known, &announce, now, &asker))
+    if (!is_refresh(known, announce, &asker) && !take_note(known, announce, now, &asker))
         return 0;
     store32(to, ANNOUNCE);
     memcpy(to + 4, data + TRANSACTION, 4);
     store32(to + 8, interval(known, &self->random));
     store32(to + 12, (uint32_t)asker.leechers);
     store32(to + 16, (uint32_t)(asker.live - asker.leechers));
-    return (size_t)(copy_peers(&self->random, to + ANSWER_HEAD_BYTES, &asker, wanted, announce.seeding) - to);
+    return (size_t)(copy_peers(&self->random, to + ANSWER_HEAD_BYTES, &asker, wanted, announce->seeding) - to);
 }
 
 /* Send the answers laid out; what the system does not take is passed over, as datagrams.py explains. */
@@ -207,15 +158,18 @@ static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t co
     }
     int answered = 0, announces = 0, has_refreshes = given != Py_None && !self->is_ipv6;
     size_t used = 0;
-    if (has_refreshes)
-        look_ahead(self, &known, came);
+    if (has_refreshes) {
+        for (int slot = 0; slot < came; slot++)
+            read_announce(self, slot, &self->waiting[slot]);
+        look_ahead(&known, self->waiting, came);
+    }
     for (int slot = 0; slot < came; slot++) {
         size_t length = 0;
         if (has_refreshes) {
             length = answer(self, &known, connection_ids, now, slot, self->answers + used, ANSWER_BYTES - used);
-            Py_CLEAR(self->swarms[slot]);
+            Py_CLEAR(self->waiting[slot].swarm);
             if (PyErr_Occurred()) {
-                let_go(self, slot + 1, came);
+                let_go(self->waiting, slot + 1, came);
                 return NULL;
             }
         }
@@ -224,7 +178,7 @@ static PyObject *exchange(Batch *self, PyObject *const *arguments, Py_ssize_t co
         else {
             PyObject *answer = ask(self, receive, slot, now);
             if (answer == NULL) {
-                let_go(self, slot + 1, came);
+                let_go(self->waiting, slot + 1, came);
                 return NULL;
             }
             if (answer == Py_None) {

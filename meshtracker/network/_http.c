@@ -21,6 +21,7 @@
 #define MAX_FIELD_BYTES 64   /* A Connection field has a word or two. */
 #define ROOM_BEFORE_PEERS 512
 #define MAX_EVENTS 256
+#define ARRIVALS 16 /* at once */
 
 /* One connection of the lobby, at the place that its descriptor says. */
 typedef struct {
@@ -30,6 +31,21 @@ typedef struct {
 } Seat;
 
 typedef struct {
+    unsigned char info_hash[20], peer_id[20], address[COMPACT_BYTES];
+    Announce announce; /* points to these */
+    int64_t numwant;
+    int keep_alive;
+} Request;
+
+/* What came on one connection. */
+typedef struct {
+    int descriptor, error;
+    ssize_t received;
+    Request request;
+    char text[RECEIVE_BYTES];
+} Arrival;
+
+typedef struct {
     PyObject_HEAD
     int epoll;
     double head_seconds, idle_seconds;
@@ -37,7 +53,8 @@ typedef struct {
     Seat *seats;
     int seat_count, taken;
     struct epoll_event events[MAX_EVENTS];
-    char received[RECEIVE_BYTES];
+    Arrival arrivals[ARRIVALS];
+    Waiting waiting[ARRIVALS];
     unsigned char response[ROOM_BEFORE_PEERS + MAX_PEERS * COMPACT_BYTES + 1];
 } Lobby;
 
@@ -45,13 +62,6 @@ typedef struct {
     const char *at;
     size_t size;
 } Text;
-
-typedef struct {
-    unsigned char info_hash[20], peer_id[20], address[COMPACT_BYTES];
-    Announce announce; /* points to these */
-    int64_t numwant;
-    int keep_alive;
-} Request;
 
 static int is(Text text, const char *word) { return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0; }
 
@@ -306,20 +316,6 @@ static int respond(Lobby *self, const Refreshes *known, const Request *request, 
     return 1;
 }
 
-/* The response to what a connection from a packed address sent, if that is an announce and nothing else. */
-static int answer(Lobby *self, const Refreshes *known, PyObject *now, size_t received, const unsigned char *address,
-                  Request *request, Response *response)
-{
-    Asker asker;
-    Text head = {self->received, received};
-    if (!read_head(head, request))
-        return 0;
-    memcpy(request->address, address, 4);
-    return look_at_swarm(find_swarm(known, request->info_hash), &asker) &&
-           (is_refresh(known, &request->announce, &asker) || take_note(known, &request->announce, now, &asker)) &&
-           respond(self, known, request, &asker, response);
-}
-
 /* ------------------------------------------------------------ places */
 
 /* Whose place a descriptor is; NULL if nobody's. */
@@ -365,33 +361,53 @@ static void end(Lobby *self, int descriptor)
 
 /* ------------------------------------------------------------ what comes */
 
+/* Take in what came from a packed address, and see whether it is an announce and nothing else. */
+static void receive(Arrival *arrival, Waiting *waiting, int descriptor, const unsigned char *address, size_t size)
+{
+    arrival->descriptor = descriptor;
+    arrival->received = recv(descriptor, arrival->text, RECEIVE_BYTES, MSG_DONTWAIT);
+    arrival->error = errno;
+    Text head = {arrival->text, arrival->received > 0 ? (size_t)arrival->received : 0};
+    waiting->is_announce = size == 4 && head.size > 0 && read_head(head, &arrival->request);
+    if (waiting->is_announce) {
+        memcpy(arrival->request.address, address, 4);
+        waiting->announce = arrival->request.announce;
+    }
+}
+
 /* What became of what a connection sent. */
 typedef enum { NOTHING_CAME, KEPT, ENDED, GONE, BROKEN, FOR_PYTHON } Fate;
 
-/* Take in what came from a packed address, and answer it if that can be done here. FOR_PYTHON comes with an `outcome`, NULL
- * with an error: bytes that came, or what is left to send and whether the connection is kept after that. */
-static Fate take_in(Lobby *self, const Refreshes *known, PyObject *now, int descriptor, const unsigned char *address, size_t size,
-                    int *answered, PyObject **outcome)
+/* Answer what was received if that can be done here. FOR_PYTHON comes with an `outcome`, NULL with an error: bytes that
+ * came, or what is left to send and whether the connection is kept after that. Lets go of the swarm. */
+static Fate answer(Lobby *self, const Refreshes *known, PyObject *now, const Arrival *arrival, Waiting *waiting,
+                   int *answered, PyObject **outcome)
 {
-    Request request;
-    Response response;
-    ssize_t received = recv(descriptor, self->received, RECEIVE_BYTES, MSG_DONTWAIT);
-    if (received < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? NOTHING_CAME : BROKEN;
-    if (received == 0)
+    if (arrival->received < 0) {
+        int is_early = arrival->error == EAGAIN || arrival->error == EWOULDBLOCK || arrival->error == EINTR;
+        return is_early ? NOTHING_CAME : BROKEN;
+    }
+    if (arrival->received == 0)
         return GONE;
-    if (size != 4 || !answer(self, known, now, (size_t)received, address, &request, &response)) {
-        *outcome = PyErr_Occurred() ? NULL : PyBytes_FromStringAndSize(self->received, received);
+    Asker asker;
+    Response response;
+    const Announce *announce = &waiting->announce;
+    int is_answered = waiting->is_announce && look_at_swarm(waiting->swarm, &asker) &&
+                      (is_refresh(known, announce, &asker) || take_note(known, announce, now, &asker)) &&
+                      respond(self, known, &arrival->request, &asker, &response);
+    Py_CLEAR(waiting->swarm);
+    if (!is_answered) {
+        *outcome = PyErr_Occurred() ? NULL : PyBytes_FromStringAndSize(arrival->text, arrival->received);
         return FOR_PYTHON;
     }
     ++*answered;
-    ssize_t sent = send(descriptor, response.at, response.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(arrival->descriptor, response.at, response.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent == (ssize_t)response.size)
-        return request.keep_alive ? KEPT : ENDED;
+        return arrival->request.keep_alive ? KEPT : ENDED;
     /* Whoever sends the rest meets the error again. */
     sent = sent < 0 ? 0 : sent;
     *outcome = Py_BuildValue("y#O", (const char *)response.at + sent, (Py_ssize_t)response.size - sent,
-                             request.keep_alive ? Py_True : Py_False);
+                             arrival->request.keep_alive ? Py_True : Py_False);
     return FOR_PYTHON;
 }
 
@@ -417,17 +433,13 @@ static void close_all_of(PyObject *list, int but_unknown)
     }
 }
 
-/* Serve a descriptor that is ready, which may be nobody's here. May set an error. */
-static void serve_one(Lobby *self, const Refreshes *known, PyObject *now, int descriptor, PyObject *others,
-                     int *answered, int *broken)
+/* Serve what arrived in the lobby. May set an error. */
+static void serve_one(Lobby *self, const Refreshes *known, PyObject *now, const Arrival *arrival, Waiting *waiting,
+                      PyObject *others, int *answered, int *broken)
 {
-    Seat *seat = seat_of(self, descriptor);
+    Seat *seat = seat_of(self, arrival->descriptor);
     PyObject *outcome = NULL;
-    if (seat == NULL) {
-        hand_over(others, descriptor, (const unsigned char *)"", 0, 0.0, NULL);
-        return;
-    }
-    switch (take_in(self, known, now, descriptor, seat->address, seat->address_size, answered, &outcome)) {
+    switch (answer(self, known, now, arrival, waiting, answered, &outcome)) {
     case NOTHING_CAME:
         return;
     case KEPT:
@@ -438,16 +450,38 @@ static void serve_one(Lobby *self, const Refreshes *known, PyObject *now, int de
         /* fall through */
     case ENDED:
     case GONE:
-        end(self, descriptor);
+        end(self, arrival->descriptor);
         return;
     case FOR_PYTHON:
         break;
     }
-    int is_handed_over =
-        outcome != NULL && hand_over(others, descriptor, seat->address, seat->address_size, seat->deadline, outcome);
-    leave(self, descriptor);
+    int is_handed_over = outcome != NULL && hand_over(others, arrival->descriptor, seat->address, seat->address_size,
+                                                      seat->deadline, outcome);
+    leave(self, arrival->descriptor);
     if (!is_handed_over)
-        close(descriptor);
+        close(arrival->descriptor);
+}
+
+/* Serve descriptors that are ready, each of which may be nobody's here. May set an error. */
+static void serve_some(Lobby *self, const Refreshes *known, PyObject *now, const struct epoll_event *events, int count,
+                       PyObject *others, int *answered, int *broken)
+{
+    int came = 0;
+    for (int i = 0; i < count; i++) {
+        int descriptor = events[i].data.fd;
+        const Seat *seat = seat_of(self, descriptor);
+        if (seat == NULL)
+            hand_over(others, descriptor, (const unsigned char *)"", 0, 0.0, NULL);
+        else {
+            receive(&self->arrivals[came], &self->waiting[came], descriptor, seat->address, seat->address_size);
+            came++;
+        }
+    }
+    look_ahead(known, self->waiting, came);
+    int done = 0;
+    for (; done < came && !PyErr_Occurred(); done++)
+        serve_one(self, known, now, &self->arrivals[done], &self->waiting[done], others, answered, broken);
+    let_go(self->waiting, done, came);
 }
 
 PyDoc_STRVAR(serve_doc,
@@ -478,8 +512,9 @@ static PyObject *serve(Lobby *self, PyObject *const *arguments, Py_ssize_t count
         ready = epoll_wait(self->epoll, self->events, most < MAX_EVENTS ? (int)most : MAX_EVENTS, 0);
         if (ready < 0 && errno != EINTR)
             PyErr_SetFromErrno(PyExc_OSError);
-        for (int i = 0; i < ready && !PyErr_Occurred(); i++)
-            serve_one(self, &known, now, self->events[i].data.fd, others, &answered, &broken);
+        for (int i = 0; i < ready && !PyErr_Occurred(); i += ARRIVALS)
+            serve_some(self, &known, now, self->events + i, ready - i < ARRIVALS ? ready - i : ARRIVALS, others,
+                       &answered, &broken);
         if (PyErr_Occurred()) {
             close_all_of(others, 1);
             Py_DECREF(others);
@@ -547,7 +582,9 @@ static PyObject *accept_all(Lobby *self, PyObject *const *arguments, Py_ssize_t 
         size_t size;
         const unsigned char *address = packed(&source, &size);
         PyObject *outcome = NULL;
-        Fate fate = take_in(self, &known, arguments[3], descriptor, address, size, &answered, &outcome);
+        receive(self->arrivals, self->waiting, descriptor, address, size);
+        look_ahead(&known, self->waiting, 1);
+        Fate fate = answer(self, &known, arguments[3], self->arrivals, self->waiting, &answered, &outcome);
         broken += fate == BROKEN;
         if (fate == ENDED || fate == GONE || fate == BROKEN) {
             close(descriptor);

@@ -226,6 +226,68 @@ static int take_note(const Refreshes *known, const Announce *announce, PyObject 
     return 1;
 }
 
+/* An announce of a batch. */
+typedef struct {
+    Announce announce;
+    int is_announce;
+    PyObject *swarm; /* held; NULL: there is none */
+} Waiting;
+
+#define WAITING 64 /* at most, at once */
+#define CACHE_LINE_BYTES 64
+
+/*
+ * Find the swarms of a batch, and ask for the memory that its announces will touch.
+ *
+ * An announce goes from the swarm to its pack, to its rows: each load waits for the one before, and few are in the cache.
+ * Of 64 announces those of one kind can be under way together. What is found is held, or an announce before might end
+ * it; a swarm that one has ended is empty, so nothing in it is a refresh, and for the rest it is looked up anew.
+ */
+static void look_ahead(const Refreshes *known, Waiting *waiting, int count)
+{
+    const Pack *packs[WAITING];
+    const uint32_t *indexed[WAITING];
+    for (int i = 0; i < count; i++) {
+        waiting[i].swarm = waiting[i].is_announce ? find_swarm(known, waiting[i].announce.info_hash) : NULL;
+        __builtin_prefetch(waiting[i].swarm, 1);
+    }
+    for (int i = 0; i < count; i++) {
+        Py_XINCREF(waiting[i].swarm);
+        packs[i] = waiting[i].swarm != NULL ? (Pack *)borrowed(waiting[i].swarm, &v4, pack_type) : NULL;
+        __builtin_prefetch(packs[i]);
+    }
+    for (int i = 0; i < count; i++) {
+        const Pack *pack = packs[i];
+        indexed[i] = NULL;
+        if (pack == NULL)
+            continue;
+        if (pack->index == NULL) {
+            for (size_t at = 0; at < (size_t)pack->count * ROW_BYTES; at += CACHE_LINE_BYTES)
+                __builtin_prefetch(pack->rows + at);
+            __builtin_prefetch(address_of(pack, 0));
+        } else {
+            unsigned char identity[IDENTITY_BYTES];
+            lay_out_identity(identity, waiting[i].announce.peer_id, waiting[i].announce.key);
+            indexed[i] = pack->index + ((uint32_t)hash(&secret, identity, IDENTITY_BYTES) & (pack->slots - 1));
+            __builtin_prefetch(indexed[i]);
+        }
+    }
+    for (int i = 0; i < count; i++)
+        if (indexed[i] != NULL && *indexed[i] != 0) {
+            /* Or the row is that of one of the next slots. */
+            const unsigned char *row = row_of(packs[i], *indexed[i] - 1);
+            __builtin_prefetch(row);
+            __builtin_prefetch(row + ROW_BYTES - 1);
+            __builtin_prefetch(address_of(packs[i], *indexed[i] - 1));
+        }
+}
+
+static void let_go(Waiting *waiting, int from, int count)
+{
+    for (int i = from; i < count; i++)
+        Py_CLEAR(waiting[i].swarm);
+}
+
 static int64_t wanted_peers(const Refreshes *known, int64_t asked)
 {
     return asked < 0 ? known->numwant_default : asked < known->numwant_max ? asked : known->numwant_max;
