@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -103,6 +102,8 @@ static int decode(Text value, unsigned char *to, size_t size)
     }
     return filled == size;
 }
+
+static char lower_case(char letter) { return letter >= 'A' && letter <= 'Z' ? (char)(letter | 0x20) : letter; }
 
 /* Decimal digits, few enough for an int64_t; -1 for anything else. */
 static int64_t decimal(Text value)
@@ -196,6 +197,17 @@ static int read_query(Text query, Request *request)
     return (seen & NEEDED) == NEEDED;
 }
 
+/* Not by strncasecmp, for which some languages have no "i" in "CONNECTION". */
+static int is_in_any_case(Text text, const char *lower)
+{
+    if (text.size != strlen(lower))
+        return 0;
+    for (size_t i = 0; i < text.size; i++)
+        if (lower_case(text.at[i]) != lower[i])
+            return 0;
+    return 1;
+}
+
 static int holds(const char *lower, const char *word) { return strstr(lower, word) != NULL; }
 
 /* `_keep_alive` of wire/http_head.py: the fields up to the empty line, which must end the text. */
@@ -210,15 +222,14 @@ static int read_fields(Text fields, int *keep_alive)
         Text value = line, name = take(&value, ':');
         while (name.size > 0 && (name.at[name.size - 1] == ' ' || name.at[name.size - 1] == '\t'))
             name.size--;
-        if ((name.size == 14 && strncasecmp(name.at, "content-length", 14) == 0) ||
-            (name.size == 17 && strncasecmp(name.at, "transfer-encoding", 17) == 0))
+        if (is_in_any_case(name, "content-length") || is_in_any_case(name, "transfer-encoding"))
             return 0;
-        if (name.size == 10 && strncasecmp(name.at, "connection", 10) == 0) {
+        if (is_in_any_case(name, "connection")) {
             char lower[MAX_FIELD_BYTES + 1];
             if (value.size > MAX_FIELD_BYTES || memchr(value.at, '\0', value.size) != NULL)
                 return 0;
             for (size_t i = 0; i < value.size; i++)
-                lower[i] = value.at[i] >= 'A' && value.at[i] <= 'Z' ? (char)(value.at[i] | 0x20) : value.at[i];
+                lower[i] = lower_case(value.at[i]);
             lower[value.size] = '\0';
             *keep_alive = !holds(lower, "close") && (*keep_alive || holds(lower, "keep-alive"));
         }
@@ -437,9 +448,15 @@ static void close_all_of(PyObject *list, int but_unknown)
 static void serve_one(Lobby *self, const Refreshes *known, PyObject *now, const Arrival *arrival, Waiting *waiting,
                       PyObject *others, int *answered, int *broken)
 {
-    Seat *seat = seat_of(self, arrival->descriptor);
     PyObject *outcome = NULL;
-    switch (answer(self, known, now, arrival, waiting, answered, &outcome)) {
+    Fate fate = answer(self, known, now, arrival, waiting, answered, &outcome);
+    /* Looked for now: Python may have been asked. */
+    Seat *seat = seat_of(self, arrival->descriptor);
+    if (seat == NULL) {
+        Py_XDECREF(outcome);
+        return;
+    }
+    switch (fate) {
     case NOTHING_CAME:
         return;
     case KEPT:
@@ -640,18 +657,25 @@ static PyObject *add(Lobby *self, PyObject *const *arguments, Py_ssize_t count)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(expire_doc, "expire(now) -> int\n\nClose all whose deadline has come; returns how many those were.");
+PyDoc_STRVAR(expire_doc,
+    "expire(now, most) -> int\n\nClose up to `most` whose deadline has come; returns how many those were.");
 
-static PyObject *expire(Lobby *self, PyObject *given)
+static PyObject *expire(Lobby *self, PyObject *const *arguments, Py_ssize_t count)
 {
-    double now = PyFloat_AsDouble(given);
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "expire takes two arguments");
+        return NULL;
+    }
+    double now = PyFloat_AsDouble(arguments[0]);
+    long most = PyLong_AsLong(arguments[1]), closed = 0;
     if (PyErr_Occurred())
         return NULL;
-    int before = self->taken;
-    for (int at = 0; at < self->seat_count && self->taken > 0; at++)
-        if (self->seats[at].address_size > 0 && self->seats[at].deadline <= now)
+    for (int at = 0; at < self->seat_count && closed < most; at++)
+        if (self->seats[at].address_size > 0 && self->seats[at].deadline <= now) {
             end(self, at);
-    return PyLong_FromLong(before - self->taken);
+            closed++;
+        }
+    return PyLong_FromLong(closed);
 }
 
 PyDoc_STRVAR(deadlines_doc, "deadlines() -> [(deadline, descriptor)]\n\nOf everybody.");
@@ -721,7 +745,7 @@ static PyMethodDef methods[] = {
     {"serve", (PyCFunction)(void (*)(void))serve, METH_FASTCALL, serve_doc},
     {"accept", (PyCFunction)(void (*)(void))accept_all, METH_FASTCALL, accept_doc},
     {"add", (PyCFunction)(void (*)(void))add, METH_FASTCALL, add_doc},
-    {"expire", (PyCFunction)expire, METH_O, expire_doc},
+    {"expire", (PyCFunction)(void (*)(void))expire, METH_FASTCALL, expire_doc},
     {"deadlines", (PyCFunction)deadlines, METH_NOARGS, deadlines_doc},
     {"close", (PyCFunction)close_one, METH_O, close_doc},
     {"close_all", (PyCFunction)close_all, METH_NOARGS, close_all_doc},

@@ -40,6 +40,10 @@ TURN_SECONDS = 0.01
 """After this, other tasks get their turn even within a batch, each connection of which may ask for milliseconds."""
 ACCEPTED_AT_ONCE = 16
 """So many have a turn to the end once accepted, and may be open beyond the bound for a moment."""
+SERVED_AT_ONCE = 512
+"""As many have a turn to the end in the lobby, where no clock is looked at: a few milliseconds."""
+CLOSED_AT_ONCE = 256
+"""At their deadlines; a crowd that came at once and said nothing leaves at once."""
 EVICTED_SHARE = 100
 """At the bound, one connection in so many makes room: looking for them costs something, so it is done for several."""
 
@@ -220,14 +224,21 @@ class HttpService:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(SWEEP_SECONDS)
-            now = trio.current_time()
-            for client in [client for client in self._clients.values() if client.deadline <= now]:
-                self._timed_out += 1
-                self._close(client)
-            if self._lobby is not None:
-                self._timed_out += self._lobby.expire(now)
+            while self._close_late(trio.current_time()) == CLOSED_AT_ONCE:
+                await trio.lowlevel.checkpoint()
             if not self._is_accepting:
                 self._accept_again()
+
+    def _close_late(self, now: float) -> int:
+        """Close some whose deadline has come; returns how many, `CLOSED_AT_ONCE` if there may be more."""
+        late = [client for client in self._clients.values() if client.deadline <= now][:CLOSED_AT_ONCE]
+        for client in late:
+            self._close(client)
+        closed = len(late)
+        if self._lobby is not None:
+            closed += self._lobby.expire(now, CLOSED_AT_ONCE - closed)
+        self._timed_out += closed
+        return closed
 
     async def _serve_batch(self) -> None:
         """Serve what is ready, up to a batch, in turns."""
@@ -255,7 +266,8 @@ class HttpService:
         """What waits, up to a batch: descriptors, or clients with what came of what they sent."""
         if self._lobby is None:
             return [(descriptor, None, None) for descriptor, _ in self._epoll.poll(0, self._max_batch_connections)]
-        answered, broken, others = self._lobby.serve(self._max_batch_connections, now, self._frontend.refreshes(now))
+        most = min(self._max_batch_connections, SERVED_AT_ONCE)
+        answered, broken, others = self._lobby.serve(most, now, self._frontend.refreshes(now))
         self._frontend.count_announces(answered)
         self._broken += broken
         ready: list[tuple[int, _Client | None, Outcome | None]] = []
@@ -333,6 +345,8 @@ class HttpService:
 
     def _stop_accepting(self, reason: str) -> None:
         """Or the waiting connection would wake the service again and again, until others are closed."""
+        if not self._is_accepting:
+            return
         log.warning("HTTP connections wait to be accepted", reason=reason)
         self._accept_pauses += 1
         self._is_accepting = False

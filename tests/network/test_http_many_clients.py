@@ -75,23 +75,26 @@ def descriptors_for(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_without_descriptors_the_service_waits_for_better_times(mock_clock: trio.testing.MockClock) -> None:
-    service = make_service()
+@pytest.mark.parametrize("listeners", [1, 2])
+async def test_without_descriptors_the_service_waits_for_better_times(
+    listeners: int, mock_clock: trio.testing.MockClock
+) -> None:
+    service = make_service(None, *["127.0.0.1"] * listeners)
     async with running(service) as address, AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(await trio.open_tcp_stream(*address)) for _ in range(5)]
         await settled()
         waiting = []
         clients = [trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(5)]
         with descriptors_for(2):
-            for client in clients:
-                await client.connect(address)
+            for number, client in enumerate(clients):
+                await client.connect(service.addresses[number % listeners])
                 waiting.append(await stack.enter_async_context(trio.SocketStream(client)))
             await settled()
             statistics = service.statistics()
             assert (statistics.accepted, statistics.accept_pauses) == (7, 1)
             await settled()
             assert service.statistics().batches == statistics.batches  # it does not spin
-            for stream in [*streams, *waiting[:2]]:
+            for stream in streams:
                 await stream.send_all(HEALTH)
                 assert await receive_exactly(stream, len(OK)) == OK
         mock_clock.jump(1.0)

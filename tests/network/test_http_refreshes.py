@@ -298,8 +298,10 @@ def test_who_waits_beyond_its_deadline_leaves() -> None:
         (early, _), (late, _) = pair.enter(address, 0.0), pair.enter(address, 5.0)
         head = LIMITS.head_timeout_seconds
         assert sorted(pair.lobby.deadlines()) == [(head, early), (5.0 + head, late)]
-        assert pair.lobby.expire(head) == 1
+        assert pair.lobby.expire(head, 0) == 0
+        assert pair.lobby.expire(head, 10) == 1
         assert pair.lobby.deadlines() == [(5.0 + head, late)]
+        assert pair.lobby.expire(head, 10) == 0
         pair.lobby.close(early)
         assert len(pair.lobby) == 1, "that one had left"
         pair.lobby.close(late)

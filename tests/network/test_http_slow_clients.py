@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
 import trio.testing
 
 from meshtracker.frontends.http_connection import HttpConnection
-from meshtracker.network.http import HttpService, bind
+from meshtracker.network.http import CLOSED_AT_ONCE, HttpService, bind
 from meshtracker.wire.http_answer import decode_scrape
 from meshtracker.wire.http_response import parse_response
 from tests.http_support import Caller, escape, make_frontend, request
@@ -29,19 +29,33 @@ from tests.network.http_service import (
 pytestmark = pytest.mark.timeout(60)
 
 
-async def test_slowloris_has_a_deadline_for_the_whole_head(mock_clock: trio.testing.MockClock) -> None:
+@pytest.mark.parametrize("piece", [b"x", b"\r\n"])
+async def test_slowloris_has_a_deadline_for_the_whole_head(piece: bytes, mock_clock: trio.testing.MockClock) -> None:
     service = make_service()
     async with running(service) as address, await trio.open_tcp_stream(*address) as stream:
         for _ in range(3):
-            await stream.send_all(b"x")
+            await stream.send_all(piece)
             await settled()
             mock_clock.jump(3.0)
             await settled()
         assert service.statistics().connections == 1
-        await stream.send_all(b"x")
+        await stream.send_all(piece)
         mock_clock.jump(2.0)
         assert await receive_all(stream) == b""
         assert service.statistics().timed_out == 1
+
+
+async def test_a_crowd_that_says_nothing_leaves_at_its_deadline(mock_clock: trio.testing.MockClock) -> None:
+    crowd = CLOSED_AT_ONCE + 44
+    service = make_service()
+    async with running(service) as address, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(await trio.open_tcp_stream(*address)) for _ in range(crowd)]
+        await settled()
+        assert service.statistics().connections == crowd
+        mock_clock.jump(11.0)
+        for stream in streams:
+            assert await receive_all(stream) == b""
+        assert (service.statistics().connections, service.statistics().timed_out) == (0, crowd)
 
 
 async def test_a_connection_without_a_request_has_a_deadline(mock_clock: trio.testing.MockClock) -> None:
