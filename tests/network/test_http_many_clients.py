@@ -84,11 +84,13 @@ async def test_without_descriptors_the_service_waits_for_better_times(
         streams = [await stack.enter_async_context(await trio.open_tcp_stream(*address)) for _ in range(5)]
         await settled()
         waiting = []
-        clients = [trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(5)]
+        clients = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(5)]
         with descriptors_for(2):
             for number, client in enumerate(clients):
-                await client.connect(service.addresses[number % listeners])
-                waiting.append(await stack.enter_async_context(trio.SocketStream(client)))
+                # Without a turn for the service, so that it finds them at all its listeners at once.
+                client.connect(service.addresses[number % listeners])
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(client))
+                waiting.append(await stack.enter_async_context(stream))
             await settled()
             statistics = service.statistics()
             assert (statistics.accepted, statistics.accept_pauses) == (7, 1)
