@@ -27,6 +27,28 @@ from tests.network.http_service import (
 pytestmark = pytest.mark.timeout(60)
 
 
+class DearConnection:
+    """Each of its requests takes longer than a turn; only an answer in the lobby takes none."""
+
+    deadline = float("inf")
+    should_close = is_unread = has_more = is_idle = False
+
+    def __init__(self, clock: trio.testing.MockClock, turns: list[str]) -> None:
+        self._clock = clock
+        self._turns = turns
+
+    def was_refreshed(self, now: float, *, keep_alive: bool) -> None:
+        raise AssertionError("such a connection never comes from the lobby")
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        self._clock.jump(2 * TURN_SECONDS)
+        self._turns.append("request")
+        return OK
+
+    def resume(self, now: float) -> bytes:
+        return b""
+
+
 async def test_a_client_of_each_family_is_answered() -> None:
     service = make_service(None, "127.0.0.1", "127.0.0.2", "::1")
     async with running(service):
@@ -112,27 +134,12 @@ async def test_others_get_their_turn_within_a_batch(connected_first: bool, mock_
     """However long its requests take, and also where they came with their connections."""
     turns: list[str] = []
 
-    class DearConnection:
-        deadline = float("inf")
-        should_close = is_unread = has_more = is_idle = False
-
-        def was_refreshed(self, now: float, *, keep_alive: bool) -> None:
-            raise AssertionError("it is never idle")
-
-        def receive_data(self, data: bytes, now: float) -> bytes:
-            mock_clock.jump(2 * TURN_SECONDS)
-            turns.append("request")
-            return OK
-
-        def resume(self, now: float) -> bytes:
-            return b""
-
     async def other() -> None:
         while True:
             await trio.lowlevel.checkpoint()
             turns.append("other")
 
-    service = make_service(open_connection=lambda address, now: DearConnection(), refreshes=False)
+    service = make_service(open_connection=lambda address, now: DearConnection(mock_clock, turns), refreshes=False)
     clients = [socket.create_connection(service.addresses[0]) for _ in range(10)]
     async with running(service):
         if connected_first:
@@ -159,29 +166,13 @@ async def test_dear_requests_of_new_connections_do_not_take_one_turn_together(
     frontend = make_frontend()
     turns: list[str] = []
 
-    class DearConnection:
-        deadline = float("inf")
-        should_close = is_unread = has_more = False
-        is_idle = True
-
-        def was_refreshed(self, now: float, *, keep_alive: bool) -> None:
-            raise AssertionError("such a connection is over")
-
-        def receive_data(self, data: bytes, now: float) -> bytes:
-            mock_clock.jump(2 * TURN_SECONDS)
-            turns.append("request")
-            return OK
-
-        def resume(self, now: float) -> bytes:
-            return b""
-
     async def other() -> None:
         while True:
             await trio.lowlevel.checkpoint()
             turns.append("other")
 
     refresh = request(announce_target(key=b"0000ABCD"), CLOSE)
-    service = make_service(frontend, open_connection=lambda address, now: DearConnection())
+    service = make_service(frontend, open_connection=lambda address, now: DearConnection(mock_clock, turns))
     clients = [socket.create_connection(service.addresses[0]) for _ in range(8 * ACCEPTED_AT_ONCE)]
     async with running(make_service(frontend)) as address:
         assert await announce(address, key=b"0000ABCD") == 1
