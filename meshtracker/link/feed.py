@@ -60,8 +60,11 @@ class Feed:
         """Snapshots that are told and not begun."""
         self._snapshot: _Snapshot | None = None
         self._fetches: deque[tuple[Iterator[bytes], Vector]] = deque()
-        self._turn = 0
         self._batch_is_next = False
+        self._waiting: deque[str] = deque()
+        """Origins whose streams may have more, or must wait with it, as their turns come."""
+        self._change = 0
+        """The replica's, up to which `_waiting` has all that changed: of many streams few do between two frames."""
         for plan in self.plans:
             self._take_up(plan)
 
@@ -158,17 +161,23 @@ class Feed:
     # ------------------------------------------------------------ batches
 
     def _next_batch(self) -> bytes:
-        origins = list(self._replica.vector()) if self._replica.forwards else [self._replica.name, self._peer.name]
-        for step in range(len(origins)):
-            index = (self._turn + step) % len(origins)
-            origin = origins[index]
-            if origin in self._fulls or not self._may_send(origin):
-                continue
-            data = self._follow(origin)
+        self._await_changed()
+        for _ in range(len(self._waiting)):
+            origin = self._waiting.popleft()
+            is_held = origin in self._fulls or not self._may_send(origin)
+            data = b"" if is_held else self._follow(origin)
+            if is_held or data:
+                self._waiting.append(origin)
             if data:
-                self._turn = index + 1
                 return data
         return b""
+
+    def _await_changed(self) -> None:
+        self._change, origins = self._replica.changed_after(self._change)
+        for origin in origins:
+            passes_on = self._replica.forwards or origin in (self._replica.name, self._peer.name)
+            if passes_on and origin not in self._waiting:
+                self._waiting.append(origin)
 
     def _may_send(self, origin: str) -> bool:
         if origin == self._replica.name:

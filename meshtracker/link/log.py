@@ -47,6 +47,10 @@ class Logs:
         self._streams: dict[str, _Stream] = {}
         self._ages: deque[tuple[_Stream, float]] = deque()
         """Every kept batch in the order of arrival, with when it came."""
+        self.changes = 0
+        """Of all streams since the start."""
+        self._changed: dict[str, int] = {}
+        """The number of each origin's latest change, the latest of all at the end."""
 
     def position(self, origin: str) -> Position | None:
         """How far an origin's stream has been applied."""
@@ -57,21 +61,38 @@ class Logs:
         """All positions."""
         return {origin: stream.position for origin, stream in self._streams.items()}
 
+    def changed_after(self, change: int) -> list[str]:
+        """Origins whose streams have changed since `changes` was ``change``, the latest at the end."""
+        origins = []
+        for origin, latest in reversed(self._changed.items()):
+            if latest <= change:
+                break
+            origins.append(origin)
+        origins.reverse()
+        return origins
+
     def start(self, origin: str, position: Position) -> None:
         """Begin a stream anew at a position: a new incarnation, or a snapshot that leapt over a gap."""
         # The old stream's frames stay counted until their turn to be evicted comes, but can no longer be read.
         self._streams[origin] = _Stream(position)
+        self._count_change(origin)
 
     def append(self, origin: str, frame: bytes, now: float) -> None:
         """Add the next batch of a stream that was started."""
         stream = self._streams[origin]
         stream.position = Position(stream.position.incarnation, stream.position.sequence + 1)
         stream.frames.append(frame)
+        self._count_change(origin)
         self._ages.append((stream, now))
         self._bytes += len(frame) + _ENTRY_BYTES
         while self._bytes > self._max_bytes and self._ages:
             oldest, _ = self._ages.popleft()
             self._bytes -= len(oldest.frames.popleft()) + _ENTRY_BYTES
+
+    def _count_change(self, origin: str) -> None:
+        self.changes += 1
+        self._changed.pop(origin, None)
+        self._changed[origin] = self.changes
 
     def covers(self, origin: str, position: Position) -> bool:
         """Can a reader at ``position`` be given everything that came after it?"""

@@ -36,6 +36,9 @@ class Replica(Protocol):
     def position(self, origin: str) -> Position | None:
         """One entry of the vector."""
 
+    def changed_after(self, change: int) -> tuple[int, list[str]]:
+        """How many changes of streams there were so far, and the origins of those after the one of that number."""
+
     def covers(self, origin: str, position: Position) -> bool:
         """Do the logs hold all that came after ``position``?"""
 

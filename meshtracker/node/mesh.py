@@ -153,6 +153,10 @@ class Mesh:
         """See `Replica`."""
         return self._logs.position(origin)
 
+    def changed_after(self, change: int) -> tuple[int, list[str]]:
+        """See `Replica`."""
+        return self._logs.changes, self._logs.changed_after(change)
+
     def covers(self, origin: str, position: Position) -> bool:
         """See `Replica`."""
         return self._logs.covers(origin, position)

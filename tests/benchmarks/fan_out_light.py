@@ -74,6 +74,10 @@ class Sink:
         """One of them."""
         return self.positions.get(origin)
 
+    def changed_after(self, change: int) -> tuple[int, list[str]]:
+        """Its own stream may have, at any time."""
+        return change, [self.name]
+
     def covers(self, origin: str, position: Position) -> bool:
         """It has nothing to send."""
         return True

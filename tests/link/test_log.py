@@ -96,6 +96,22 @@ def test_bounded_over_all_origins_oldest_first(steps: list[tuple[str, str, int]]
             assert not logs.covers(name, Position(at.incarnation, first - 1))
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=40), st.integers(0, 45))
+def test_it_tells_which_streams_have_changed(steps: list[tuple[str, bool]], since: int) -> None:
+    logs = Logs(max_bytes=1000)
+    changed: list[str] = []
+    for life, (origin, is_start) in enumerate(steps):
+        if is_start or logs.position(origin) is None:
+            logs.start(origin, Position(life, 0))
+        else:
+            logs.append(origin, bytes(300), life)
+        changed.append(origin)
+    assert logs.changes == len(changed)
+    latest = {origin: number for number, origin in enumerate(changed, 1)}
+    after = sorted((number, origin) for origin, number in latest.items() if number > since)
+    assert logs.changed_after(since) == [origin for _, origin in after]
+
+
 def test_empty_batches_are_bounded_too() -> None:
     logs = logs_of(15_000)
     for number in range(10_000):
