@@ -40,8 +40,8 @@ NOTES = (
     (
         "The hub is alone on one core, TLS on. On the other core one light process holds the ends of all links: one"
         " leaf that sends full batches as fast as the slowest of the others follows, and leaves that take them without"
-        " storing or uncompressing them. Where neither core is near 100 %, other work of the machine was the limit:"
-        " then the updates a CPU second count."
+        " storing or uncompressing them. Where the hub's core is not near 100 %, the crowd or other work of the machine"
+        " was the limit: then the updates a CPU second count."
     ),
     (
         f"Updates are those of {CLIENTS:,} clients of {TORRENTS:,} torrents of Zipf popularity: refreshes, stops (one"
