@@ -189,6 +189,7 @@ def hoarding(logs: Logs, origin: str, frame: bytes, now: float) -> None:
     stream = logs._streams[origin]
     stream.position = Position(stream.position.incarnation, stream.position.sequence + 1)
     stream.frames.append(frame)
+    logs._count_change(origin)
     logs._ages.append((stream, now))
     logs._bytes += len(frame)
 
