@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import secrets
 import socket
-import struct
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Final, Protocol, TypeAlias
 
+from meshtracker.model import Event, PeerState
 from meshtracker.network import mmsg
 from meshtracker.network.mmsg import DatagramBuffers
-from meshtracker.node.refreshes import Refreshes
-from meshtracker.wire.compact import canonical_address, packed_address
-from meshtracker.wire.udp import MAX_DATAGRAM_BYTES
+from meshtracker.node.refreshes import KEY_BITS, Refreshes
+from meshtracker.swarm.selection import chosen_addresses
+from meshtracker.wire.compact import packed_address
+from meshtracker.wire.udp import (
+    ANNOUNCE,
+    ANNOUNCE_BYTES,
+    MAX_DATAGRAM_BYTES,
+    announce_slots,
+    pack_announce_head,
+)
 
 try:
     from meshtracker.network._batch import Batch
@@ -29,13 +37,20 @@ ReceiveDatagram: TypeAlias = Callable[[bytes, bytes, int, float], bytes | None]
 
 SLOTS: Final = mmsg.SLOTS
 """Datagrams that `exchange` takes at most."""
-_HEADER_INTS: Final = mmsg.HEADER_INTS
-_HEADER_WORDS: Final = mmsg.HEADER_WORDS
-_SIZE_AT: Final = mmsg.SIZE_AT
-_ANSWER_BYTES: Final = mmsg.ANSWER_BYTES
-_NAME: Final = struct.Struct("!2xH4s8x")
-_NAME6: Final = struct.Struct("!2xH4x16s4x")
-"""Port and packed address in a struct sockaddr_in or sockaddr_in6."""
+_ANNOUNCE: Final = int.from_bytes(ANNOUNCE, "big")
+_LEECHER: Final = int(PeerState.LEECHER)
+_PARTIAL: Final = int(PeerState.PARTIAL)
+_SEEDER: Final = int(PeerState.SEEDER)
+_STOPPED: Final = int(Event.STOPPED)
+_PAUSED: Final = int(Event.PAUSED)
+
+
+def _take_nothing(*announce: object) -> None:
+    """Nobody asks."""
+
+
+_NONE: Final = Refreshes({}, None, False, None, _take_nothing, 0, 0, 0, 0, 0, 0)
+"""Of who wants to be asked about all."""
 
 
 class Frontend(Protocol):
@@ -79,63 +94,72 @@ class SingleDatagrams:
 class BatchedDatagrams:
     """One socket, one system call a batch, and another for its answers."""
 
-    def __init__(self, listener: socket.socket) -> None:
-        """OSError if the system has no such calls."""
+    def __init__(self, listener: socket.socket, frontend: Frontend | None = None) -> None:
+        """``frontend`` of ``receive_datagram``, for usual announces. OSError if the system has no such calls."""
         self._buffers = DatagramBuffers(listener)
-        self._is_ipv6 = listener.family == socket.AF_INET6
+        # Over IPv6 there are few, and they have two packs to be looked for in.
+        self._frontend = frontend if listener.family == socket.AF_INET else None
+        self._random = Random().random
         self.send_failures = 0
         self.receive_failures = 0
 
     def exchange(self, receive_datagram: ReceiveDatagram, now: float, most: int) -> int:
         """Answer up to ``most`` (at most `SLOTS`) that wait; returns how many came: if fewer, none is left."""
-        buffers = self._buffers
         try:
-            count = buffers.receive(most)
+            sizes = self._buffers.receive(most)
         except OSError:
             self.receive_failures += 1
             return 0
-        names, received, sizes = buffers.names, buffers.received, buffers.in_sizes
-        answers, words, buffer_words = buffers.answers, buffers.out_words, buffers.out_buffer_words
-        names_at, answers_at, name_bytes = buffers.names_at, buffers.answers_at, buffers.name_bytes
-        unpack_name = (_NAME6 if self._is_ipv6 else _NAME).unpack_from
-        answered = used = 0
-        for slot in range(count):
-            at = slot * MAX_DATAGRAM_BYTES
-            port, address = unpack_name(names, slot * name_bytes)
-            if self._is_ipv6:
-                address = canonical_address(address)
-            data = bytes(received[at : at + sizes[slot * _HEADER_INTS + _SIZE_AT]])
-            answer = receive_datagram(data, address, port, now)
-            if answer is None:
-                continue
-            size = len(answer)
-            if used + size > _ANSWER_BYTES:
-                self._send(answered)
-                answered = used = 0
-                if size > _ANSWER_BYTES:
-                    self.send_failures += 1
+        answers = self._answers(sizes, receive_datagram, now)
+        if answers:
+            self.send_failures += self._buffers.send(answers)
+        return len(sizes)
+
+    def _answers(self, sizes: list[int], receive_datagram: ReceiveDatagram, now: float) -> dict[int, bytes]:
+        """By slot. Refreshes are answered on the spot, by the same rules as in `_batch.c`."""
+        frontend, received, random = self._frontend, self._buffers.received, self._random
+        known = frontend.refreshes(now) if frontend is not None else _NONE
+        connection_ids = frontend.connection_ids(now) if frontend is not None else {}
+        swarms, listed, due_stamp = known.swarms, known.listed, known.due_stamp
+        usual, most, jitters = known.numwant_default, known.numwant_max, known.jitter_seconds + 1
+        answers: dict[int, bytes] = {}
+        announces = 0
+        for slot, size, (source_port, address), fields in zip(
+            range(SLOTS), sizes, self._buffers.sources(), announce_slots(received), strict=False
+        ):
+            connection_id, action, transaction, info_hash, peer_id, left, event, ip, key, numwant, port = fields
+            if (
+                connection_id == connection_ids.get(address)
+                and action == _ANNOUNCE
+                and size >= ANNOUNCE_BYTES
+                and not ip
+                and event != _STOPPED
+                and key
+                and source_port
+                and (swarm := swarms.get(info_hash)) is not None
+                and swarm.six is None
+                and (listed is None or swarm.allowed_mark is known.allowed_mark)
+            ):
+                pack = swarm.v4
+                state = _SEEDER if not left else _PARTIAL if event == _PAUSED else _LEECHER
+                identity = peer_id + (key & KEY_BITS).to_bytes(4, "big")
+                position = pack.find_current(identity, state, address + port, due_stamp)
+                if position >= 0:
+                    wanted = usual if numwant < 0 else numwant if numwant < most else most
+                    peers = chosen_addresses(pack, wanted, asker=position, seeding=not left, random=random)
+                    interval_seconds = known.interval_seconds + int(random() * jitters)
+                    leechers = pack.leechers
+                    head = pack_announce_head(ANNOUNCE, transaction, interval_seconds, leechers, pack.live - leechers)
+                    answers[slot] = head + peers
+                    announces += 1
                     continue
-            answers[used : used + size] = answer
-            buffer_words[2 * answered] = answers_at + used
-            buffer_words[2 * answered + 1] = size
-            words[answered * _HEADER_WORDS] = names_at + slot * name_bytes
-            used += size
-            answered += 1
-        self._send(answered)
-        return count
-
-    def _send(self, count: int) -> None:
-        """Send the answers laid out. What the system does not take is passed over.
-
-        The client sends its request again when no answer comes (BEP 15); to wait for room would make everybody wait.
-        """
-        done = 0
-        while done < count:
-            sent = self._buffers.send(done, count)
-            if not sent:
-                self.send_failures += 1
-                sent = 1
-            done += sent
+            at = slot * MAX_DATAGRAM_BYTES
+            answer = receive_datagram(bytes(received[at : at + size]), address, source_port, now)
+            if answer is not None:
+                answers[slot] = answer
+        if announces and frontend is not None:
+            frontend.count_announces(announces)
+        return answers
 
 
 class NativeDatagrams:
@@ -181,6 +205,6 @@ def datagrams(listener: socket.socket, frontend: Frontend | None = None) -> Data
     except OSError:
         pass
     try:
-        return BatchedDatagrams(listener)
+        return BatchedDatagrams(listener, frontend)
     except OSError:
         return SingleDatagrams(listener)

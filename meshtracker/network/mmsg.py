@@ -13,7 +13,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import socket
+import struct
+from array import array
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 
+from meshtracker.wire.compact import canonical_address
 from meshtracker.wire.udp import MAX_DATAGRAM_BYTES
 
 SLOTS = 64
@@ -50,10 +55,12 @@ class _Header(ctypes.Structure):
     _fields_ = (("message", _Message), ("datagram_size", ctypes.c_uint))
 
 
-_WORD = ctypes.sizeof(ctypes.c_size_t)
-HEADER_WORDS = ctypes.sizeof(_Header) // _WORD
-HEADER_INTS = ctypes.sizeof(_Header) // 4
-SIZE_AT = _Header.datagram_size.offset // 4
+_HEADER_WORDS = ctypes.sizeof(_Header) // ctypes.sizeof(ctypes.c_ulong)
+_HEADER_INTS = ctypes.sizeof(_Header) // 4
+_SIZE_AT = _Header.datagram_size.offset // 4
+_NAME = struct.Struct("!2xH4s8x")
+_NAME6 = struct.Struct("!2xH4x16s4x")
+"""Port and packed address in a struct sockaddr_in or sockaddr_in6."""
 
 
 class DatagramBuffers:
@@ -69,51 +76,83 @@ class DatagramBuffers:
         if listener.family not in NAME_BYTES:
             raise OSError(errno.EAFNOSUPPORT, "neither IPv4 nor IPv6")
         self._descriptor = listener.fileno()
-        self.name_bytes = NAME_BYTES[listener.family]
+        self._is_ipv6 = listener.family == socket.AF_INET6
+        self._name_bytes = NAME_BYTES[listener.family]
 
-        self.names = bytearray(SLOTS * self.name_bytes)
-        received = bytearray(SLOTS * MAX_DATAGRAM_BYTES)
-        self.answers = bytearray(ANSWER_BYTES)
-        self.received = memoryview(received)
+        self.received = bytearray(SLOTS * MAX_DATAGRAM_BYTES)
+        """Slot i begins at ``i * MAX_DATAGRAM_BYTES``."""
+        self._names = bytearray(SLOTS * self._name_bytes)
+        self._answers = bytearray(ANSWER_BYTES)
         # While they are exported, they cannot be resized, and so stay where the headers say.
-        self._exports = [_export(buffer) for buffer in (self.names, self.answers, received)]
-        self.names_at, self.answers_at, received_at = map(ctypes.addressof, self._exports)
-        """Where they lie in memory."""
+        self._exports = [_export(buffer) for buffer in (self._names, self._answers, self.received)]
+        names_at, self._answers_at, received_at = map(ctypes.addressof, self._exports)
+        self._name_at = [names_at + slot * self._name_bytes for slot in range(SLOTS)]
         self._in_buffers = (_Buffer * SLOTS)(
             *(_Buffer(received_at + slot * MAX_DATAGRAM_BYTES, MAX_DATAGRAM_BYTES) for slot in range(SLOTS))
         )
         self._out_buffers = (_Buffer * SLOTS)()
         self._in_headers = self._make_headers(self._in_buffers)
         self._out_headers = self._make_headers(self._out_buffers)
-        self.in_sizes = memoryview(self._in_headers).cast("B").cast("I")
-        self.out_words = memoryview(self._out_headers).cast("B").cast("P")
-        self.out_buffer_words = memoryview(self._out_buffers).cast("B").cast("P")
+        self._in_sizes = memoryview(self._in_headers).cast("B").cast("I")[_SIZE_AT::_HEADER_INTS]
+        # On Linux an unsigned long has the size of a pointer.
+        self._out_names = memoryview(self._out_headers).cast("B").cast("L")[::_HEADER_WORDS]
+        buffer_words = memoryview(self._out_buffers).cast("B").cast("L")
+        self._out_starts, self._out_sizes = buffer_words[::2], buffer_words[1::2]
 
     def _make_headers(self, buffers: ctypes.Array[_Buffer]) -> ctypes.Array[_Header]:
         at = ctypes.addressof(buffers)
         size = ctypes.sizeof(_Buffer)
         return (_Header * SLOTS)(
             *(
-                _Header(_Message(self.names_at + slot * self.name_bytes, self.name_bytes, at + slot * size, 1))
-                for slot in range(SLOTS)
+                _Header(_Message(name_at, self._name_bytes, at + slot * size, 1))
+                for slot, name_at in enumerate(self._name_at)
             )
         )
 
-    def receive(self, most: int) -> int:
-        """How many datagrams came, at most ``most``; 0 if none waits. Raises OSError for news of an earlier answer."""
+    def receive(self, most: int) -> list[int]:
+        """The sizes of the datagrams that came, at most ``most``. Raises OSError for news of an earlier answer."""
         count: int = self._recvmmsg(self._descriptor, self._in_headers, most, socket.MSG_DONTWAIT, None)
         if count < 0:
             number = ctypes.get_errno()
             if number not in (errno.EAGAIN, errno.EWOULDBLOCK):
                 raise OSError(number, "recvmmsg")
-            return 0
-        return count
+            return []
+        return self._in_sizes[:count].tolist()
 
-    def send(self, first: int, stop: int) -> int:
-        """Send answers from ``first`` on; returns how many the system took, 0 if not even the first one."""
-        headers = ctypes.byref(self._out_headers, first * ctypes.sizeof(_Header)) if first else self._out_headers
-        sent: int = self._sendmmsg(self._descriptor, headers, stop - first, socket.MSG_DONTWAIT)
-        return max(0, sent)
+    def sources(self) -> Iterator[tuple[int, bytes]]:
+        """Port and packed address of each slot, of those that were received and beyond."""
+        if self._is_ipv6:
+            return ((port, canonical_address(address)) for port, address in _NAME6.iter_unpack(self._names))
+        return _NAME.iter_unpack(self._names)
+
+    def send(self, answers: Mapping[int, bytes]) -> int:
+        """Send answers to the sources of slots; returns how many the system did not take.
+
+        Those are passed over: the client sends its request again when no answer comes (BEP 15); to wait for room would
+        make everybody wait.
+        """
+        data = b"".join(answers.values())
+        count = len(answers)
+        if len(data) > ANSWER_BYTES:
+            if count == 1:
+                return 1
+            slots = list(answers)
+            halves = slots[: count // 2], slots[count // 2 :]
+            return sum(self.send({slot: answers[slot] for slot in half}) for half in halves)
+        self._answers[: len(data)] = data
+        sizes = array("L", map(len, answers.values()))
+        self._out_sizes[:count] = sizes
+        self._out_starts[:count] = array("L", accumulate(sizes[:-1], initial=self._answers_at))[:count]
+        self._out_names[:count] = array("L", map(self._name_at.__getitem__, answers))
+        failures = done = 0
+        while done < count:
+            headers = ctypes.byref(self._out_headers, done * ctypes.sizeof(_Header))
+            sent: int = self._sendmmsg(self._descriptor, headers, count - done, socket.MSG_DONTWAIT)
+            if sent <= 0:
+                failures += 1
+                sent = 1
+            done += sent
+        return failures
 
 
 def _export(buffer: bytearray) -> ctypes.Array[ctypes.c_char]:

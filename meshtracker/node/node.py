@@ -29,21 +29,21 @@ from meshtracker.node.commands import AuditEntry, Command, ResetLinks
 from meshtracker.node.links import Links
 from meshtracker.node.mesh import Mesh, MeshPolicy
 from meshtracker.node.policy import TrackerPolicy
-from meshtracker.node.refreshes import Refreshes
+from meshtracker.node.refreshes import KEY_BITS, Refreshes
 from meshtracker.node.statistics import NodeStatistics, TrackerStatistics
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.expiry import Sweep
 from meshtracker.swarm.origins import Origins
 from meshtracker.swarm.peers import PeerPack
 from meshtracker.swarm.registry import Registry
-from meshtracker.swarm.selection import choose
+from meshtracker.swarm.selection import choose, chosen_addresses
 from meshtracker.swarm.swarm import Swarm
 from meshtracker.wire.batch import PeerRecord
 from meshtracker.wire.compact import COMPACT6_BYTES, COMPACT_BYTES, IPV4_BYTES, pack_peer
 from meshtracker.wire.link import MAX_INTEREST
 
 _OWN: Final = 0
-_KEYLESS: Final = 1 << 31
+_KEYLESS: Final = KEY_BITS + 1
 _LEECHER: Final = int(PeerState.LEECHER)
 _PARTIAL: Final = int(PeerState.PARTIAL)
 _SEEDER: Final = int(PeerState.SEEDER)
@@ -179,15 +179,18 @@ class Node:
         address = pack_peer(request.address, request.port)
         pack = swarm.v4 if len(address) == COMPACT_BYTES else swarm.pack(COMPACT6_BYTES)
         state = _SEEDER if request.left == 0 else _PARTIAL if request.event is _PAUSED else _LEECHER
+        position = pack.find_current(identity, state, address, self._refresh_due(now))
+        if position >= 0:
+            return position
         position = pack.find(identity)
         if position < 0:
             position = _find_rekeyed(pack, request.peer_id, address)
             if position >= 0:
                 identity = pack.identity(position)
+                if pack.find_current(identity, state, address, self._refresh_due(now)) >= 0:
+                    return position
         moved, before = True, -1
         if position >= 0:
-            if pack.is_current(position, state, address, self._refresh_due(now)):
-                return position
             _, _, before = pack.fields(position)
             moved = before == _REMOVED or pack.address(position) != address
         if moved:
@@ -277,17 +280,21 @@ class Node:
         ipv4, both = len(request.address) == IPV4_BYTES, request.both_families
         if ipv4 or both:
             position = asker if ipv4 else swarm.v4.find(identity)
-            ranges = choose(swarm.v4, wanted, asker=position, seeding=request.left == 0, random=self._random)
-            answer.peers = swarm.v4.addresses_of(ranges)
-            if request.with_peer_ids:
-                answer.peer_ids = swarm.v4.peer_ids(ranges)
+            answer.peers, answer.peer_ids = self._choose(swarm.v4, wanted, position, request)
         if swarm.v6 is not None and (both or not ipv4):
             position = swarm.v6.find(identity) if ipv4 else asker
-            ranges = choose(swarm.v6, wanted, asker=position, seeding=request.left == 0, random=self._random)
-            answer.peers6 = swarm.v6.addresses_of(ranges)
-            if request.with_peer_ids:
-                answer.peer_ids6 = swarm.v6.peer_ids(ranges)
+            answer.peers6, answer.peer_ids6 = self._choose(swarm.v6, wanted, position, request)
         return answer
+
+    def _choose(
+        self, pack: PeerPack, wanted: int, asker: int, request: AnnounceRequest
+    ) -> tuple[bytes, tuple[bytes, ...]]:
+        """Compact addresses of peers, and their peer ids if asked for."""
+        seeding = request.left == 0
+        if not request.with_peer_ids:
+            return chosen_addresses(pack, wanted, asker=asker, seeding=seeding, random=self._random), ()
+        ranges = choose(pack, wanted, asker=asker, seeding=seeding, random=self._random)
+        return pack.addresses_of(ranges), pack.peer_ids(ranges)
 
     def scrape(self, info_hashes: Sequence[bytes]) -> list[ScrapeAnswer]:
         """Counts of each info-hash, in the order asked; swarms that are unknown or not served count nothing."""
@@ -388,5 +395,5 @@ def _identity(request: AnnounceRequest) -> bytes:
     A client that sent no key is known by its IP address instead. Nobody else can move or remove it then, not even by
     sending that address's checksum as a key.
     """
-    key = request.key & ~_KEYLESS if request.key else zlib.crc32(request.address) | _KEYLESS
+    key = request.key & KEY_BITS if request.key else zlib.crc32(request.address) | _KEYLESS
     return request.peer_id + key.to_bytes(4, "big")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from meshtracker.swarm.swarm import Swarm
+
+KEY_BITS: Final = 0x7FFF_FFFF
+"""Of a client's key in its identity; the bit before them is set for a client without one."""
 
 Take: TypeAlias = Callable[[bytes, bytes, int, bytes, int, int, bool, float], int | None]
 """`Node.take`."""

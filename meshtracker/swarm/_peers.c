@@ -306,21 +306,26 @@ static PyObject *pack_fields(Pack *pack, PyObject *given)
     return fields;
 }
 
-static PyObject *pack_is_current(Pack *pack, PyObject *const *given, Py_ssize_t count)
+static PyObject *pack_find_current(Pack *pack, PyObject *const *given, Py_ssize_t count)
 {
     uint64_t stamp;
-    if (!takes("is_current", count, 4))
+    if (!takes("find_current", count, 4))
         return NULL;
-    int64_t position = position_of(pack, given[0]);
-    long state = position >= 0 ? PyLong_AsLong(given[1]) : -1;
+    const unsigned char *identity = fixed(given[0], IDENTITY_BYTES, "an identity");
+    long state = identity != NULL ? PyLong_AsLong(given[1]) : -1;
     if (PyErr_Occurred())
         return NULL;
     const unsigned char *address = fixed(given[2], pack->address_bytes, "an address of this family");
     if (address == NULL || !stamp_of(given[3], &stamp))
         return NULL;
-    const unsigned char *row = row_of(pack, (uint32_t)position);
-    return PyBool_FromLong(row[STATE] == state && load64(row + STAMP) >= stamp &&
-                           memcmp(address_of(pack, (uint32_t)position), address, pack->address_bytes) == 0);
+    int64_t position = find_identity(&secret, pack, identity);
+    if (position >= 0) {
+        const unsigned char *row = row_of(pack, (uint32_t)position);
+        if (row[STATE] != state || load64(row + STAMP) < stamp ||
+            memcmp(address_of(pack, (uint32_t)position), address, pack->address_bytes) != 0)
+            position = -1;
+    }
+    return PyLong_FromLongLong(position);
 }
 
 static PyObject *pack_addresses_of(Pack *pack, PyObject *ranges)
@@ -522,7 +527,7 @@ static PyMethodDef methods[] = {
     {"address", (PyCFunction)pack_address, METH_O, NULL},
     {"identity", (PyCFunction)pack_identity, METH_O, NULL},
     {"fields", (PyCFunction)pack_fields, METH_O, NULL},
-    {"is_current", FAST(pack_is_current), NULL},
+    {"find_current", FAST(pack_find_current), NULL},
     {"addresses_of", (PyCFunction)pack_addresses_of, METH_O, NULL},
     {"older_than", FAST(pack_older_than), NULL},
     {"put", FAST(pack_put), NULL},

@@ -106,6 +106,14 @@ class _Reading:
         """Peer ids of positions."""
         return tuple(self.identity(at)[:PEER_ID_BYTES] for start, stop in ranges for at in range(start, stop))
 
+    def addresses_but(self, position: int, stop: int) -> bytes:
+        """Compact addresses of all positions before ``stop``, one after the other, but for ``position``."""
+        addresses, size = self.addresses, self.address_bytes
+        if not 0 <= position < stop:
+            return bytes(addresses[: stop * size])
+        start = position * size
+        return bytes(addresses[:start] + addresses[start + size : stop * size])
+
     def entries(self) -> Iterator[tuple[Row, bytes]]:
         """Rows with their compact addresses, as they are now: the pack may change while this is read."""
         size = self.address_bytes
@@ -194,15 +202,21 @@ class PeerPack(_Reading):
         """``(stamp, origin, state)`` of a position, without the identity."""
         return _FIELDS.unpack_from(self.rows, position * ROW_BYTES + IDENTITY_BYTES)
 
-    def is_current(self, position: int, state: int, address: bytes, stamp: int) -> bool:
-        """Does the row say just this, and was it written at ``stamp`` or later?"""
+    def find_current(self, identity: bytes, state: int, address: bytes, stamp: int) -> int:
+        """Position of a client's row if it says just this and was written at ``stamp`` or later; else -1."""
         rows, size = self.rows, self.address_bytes
-        at = position * ROW_BYTES
-        if rows[at + ROW_BYTES - 1] != state:
-            return False
+        # Not by way of `find` and `fields`: most announces come through here, and a call costs as much as it does.
+        if self._by_identity is not None:
+            at = self._by_identity.get(identity, -1) * ROW_BYTES
+        else:
+            at = rows.find(identity)
+            while at > 0 and at % ROW_BYTES:
+                at = rows.find(identity, at + 1)
+        if at < 0 or rows[at + ROW_BYTES - 1] != state or _STAMP_ONLY.unpack_from(rows, at)[0] < stamp:
+            return -1
+        position = at // ROW_BYTES
         start = position * size
-        (written,) = _STAMP_ONLY.unpack_from(rows, at)
-        return bool(written >= stamp) and self.addresses[start : start + size] == address
+        return position if self.addresses[start : start + size] == address else -1
 
     def addresses_of(self, ranges: list[Range]) -> bytes:
         """Compact addresses of positions, one after the other."""

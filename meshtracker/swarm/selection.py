@@ -37,6 +37,14 @@ def choose(pack: PeerPack, wanted: int, *, asker: int, seeding: bool, random: Ra
     return _run(0, leechers, wanted - share, asker, random) + _run(leechers, live, share, asker, random)
 
 
+def chosen_addresses(pack: PeerPack, wanted: int, *, asker: int, seeding: bool, random: Random) -> bytes:
+    """Compact addresses of those that `choose` gives, sooner where that is everybody."""
+    border = pack.leechers if seeding else pack.live
+    if wanted < border:
+        return pack.addresses_of(choose(pack, wanted, asker=asker, seeding=seeding, random=random))
+    return pack.addresses_but(asker, border)
+
+
 def _run(start: int, stop: int, wanted: int, asker: int, random: Random) -> list[Range]:
     """``wanted`` entries of the ring ``start``..``stop`` from a random one on, as if the asker were not in it."""
     if not wanted:

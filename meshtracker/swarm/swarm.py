@@ -9,7 +9,7 @@ from __future__ import annotations
 from meshtracker.swarm.peers import PeerPack, RowFields
 
 
-class _Six:
+class Six:
     """What a swarm with IPv6 peers has besides: most never have one, and are smaller without."""
 
     __slots__ = ("pack", "twins")
@@ -23,11 +23,12 @@ class _Six:
 class Swarm:
     """Peers by family; a client with an address in both families is counted once (client-quirks 9)."""
 
-    __slots__ = ("_six", "allowed_mark", "completed", "downloaded", "v4")
+    __slots__ = ("allowed_mark", "completed", "downloaded", "six", "v4")
 
     def __init__(self) -> None:
         self.v4 = PeerPack(6)
-        self._six: _Six | None = None
+        self.six: Six | None = None
+        """Made with the first IPv6 peer."""
         self.completed: dict[int, int] | None = None
         """Completed downloads by origin index: each origin counts its own, readers take the larger."""
         self.downloaded = 0
@@ -40,7 +41,7 @@ class Swarm:
         """A swarm of packs that were filled elsewhere (a snapshot)."""
         swarm = cls()
         swarm.v4, swarm.completed = v4, completed
-        swarm._six = _Six(v6) if v6 is not None else None
+        swarm.six = Six(v6) if v6 is not None else None
         swarm.downloaded = sum(completed.values()) if completed else 0
         if v6 is not None and len(v4):
             for position in range(v6.live):
@@ -49,29 +50,29 @@ class Swarm:
 
     @property
     def v6(self) -> PeerPack | None:
-        """Made with the first IPv6 peer."""
-        return self._six.pack if self._six is not None else None
+        """The pack of IPv6 peers, if there is one."""
+        return self.six.pack if self.six is not None else None
 
     def __len__(self) -> int:
         """Rows of both families, tombstones included."""
-        return len(self.v4) + (len(self._six.pack) if self._six is not None else 0)
+        return len(self.v4) + (len(self.six.pack) if self.six is not None else 0)
 
     @property
     def live(self) -> int:
         """Rows that are not tombstones; a client with two addresses has two."""
-        return self.v4.live + (self._six.pack.live if self._six is not None else 0)
+        return self.v4.live + (self.six.pack.live if self.six is not None else 0)
 
     def pack(self, address_bytes: int) -> PeerPack:
         """The pack for compact addresses of 6 or 18 bytes."""
         if address_bytes == 6:
             return self.v4
-        if self._six is None:
-            self._six = _Six(PeerPack(18))
-        return self._six.pack
+        if self.six is None:
+            self.six = Six(PeerPack(18))
+        return self.six.pack
 
     def packs(self) -> tuple[PeerPack, ...]:
         """The packs there are."""
-        return (self.v4,) if self._six is None else (self.v4, self._six.pack)
+        return (self.v4,) if self.six is None else (self.v4, self.six.pack)
 
     def put(self, pack: PeerPack, position: int, row: RowFields, address: bytes) -> int:
         """Write a row of one of this swarm's packs; returns its position."""
@@ -90,7 +91,7 @@ class Swarm:
 
     def counts(self) -> tuple[int, int, int, int]:
         """Seeders, others, completed downloads and active downloaders (BEP 21, 48): a `ScrapeAnswer`'s fields."""
-        v4, six = self.v4, self._six
+        v4, six = self.v4, self.six
         complete = v4.live - v4.leechers
         incomplete = v4.leechers
         partials = v4.partials
@@ -115,12 +116,12 @@ class Swarm:
 
     def _alone(self, pack: PeerPack) -> bool:
         """Is the other family empty, so that no client can be in both?"""
-        return self._six is None or not len(self._six.pack if pack is self.v4 else self.v4)
+        return self.six is None or not len(self.six.pack if pack is self.v4 else self.v4)
 
     def _count_twin(self, identity: bytes, step: int) -> None:
-        if self._six is None:
+        if self.six is None:
             return
-        v4, v6 = self.v4, self._six.pack
+        v4, v6 = self.v4, self.six.pack
         four, six = v4.find(identity), v6.find(identity)
         if 0 <= four < v4.live and 0 <= six < v6.live:
-            self._six.twins[v6.fields(six)[2]] += step
+            self.six.twins[v6.fields(six)[2]] += step

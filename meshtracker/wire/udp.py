@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from meshtracker.errors import ClientError, WireError
 from meshtracker.model import (
@@ -63,9 +63,13 @@ _EVENTS: Final = tuple(Event)
 _UINT32_MAX = 0xFFFF_FFFF
 # left is read as signed: from 2**63 on it is garbled, and comes out negative without a comparison of its own.
 _ANNOUNCE_BODY: Final = struct.Struct("!16x20s20s8xq8xI4xIiH")
+_ANNOUNCE_SLOT: Final = struct.Struct(f"!8sI4s20s20s8xq8xIIIi2s{MAX_DATAGRAM_BYTES - ANNOUNCE_BYTES}x")
 _ANNOUNCE_REQUEST = struct.Struct("!8s4s4s20s20sQQQI4sIiH")
 _ANNOUNCE_ANSWER: Final = struct.Struct("!4s4sIII")
 _SCRAPE_COUNTS: Final = struct.Struct("!III")
+
+AnnounceFields: TypeAlias = tuple[bytes, int, bytes, bytes, bytes, int, int, int, int, int, bytes]
+"""Connection id, action, transaction, info-hash, peer id, left, event, ip, key, numwant, port; the last one packed."""
 
 
 def is_connect(data: bytes) -> bool:
@@ -95,6 +99,11 @@ def parse_announce_request(data: bytes, address: bytes) -> AnnounceRequest:
     )
 
 
+def announce_slots(received: bytes | bytearray) -> Iterator[AnnounceFields]:
+    """The fields of an announce from each `MAX_DATAGRAM_BYTES`, whether there is one or not."""
+    return _ANNOUNCE_SLOT.iter_unpack(received)
+
+
 def announced_ip(data: bytes) -> bytes:
     """The ``ip`` of an announce that has been parsed: 4 bytes, `NO_ADDRESS` in most."""
     return data[84:88]
@@ -117,6 +126,10 @@ def announced_url(data: bytes) -> bytes:
             url += value
         position += 1 + length
     return url
+
+
+pack_announce_head: Final = _ANNOUNCE_ANSWER.pack
+"""Of an answer: `ANNOUNCE`, the transaction, and the three numbers before its peers."""
 
 
 def pack_announce_answer(transaction: bytes, answer: AnnounceAnswer, peers: bytes) -> bytes:

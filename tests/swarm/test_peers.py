@@ -100,6 +100,18 @@ class PackMachine(RuleBasedStateMachine):
             assert self.pack.fields(at) == row[1:]
 
     @invariant()
+    def found_if_current(self) -> None:
+        """Only with that very state and address, and as old as that or younger."""
+        pack, unknown = self.pack, identity_of(0)[::-1]
+        assert pack.find_current(unknown, 0, bytes(6), 0) == -1
+        for at, (row, address) in enumerate(pack.entries()):
+            assert pack.find_current(row.identity, row.state, address, row.stamp) == at
+            assert pack.find_current(row.identity, (row.state + 1) % 4, address, row.stamp) == -1
+            assert pack.find_current(row.identity, row.state, address[::-1] if any(address) else b"other!", 0) == -1
+            if row.stamp < 2**64 - 1:
+                assert pack.find_current(row.identity, row.state, address, row.stamp + 1) == -1
+
+    @invariant()
     def partitions(self) -> None:
         pack = self.pack
         states = [row.state for row, _ in pack.entries()]
@@ -271,7 +283,9 @@ def fuzz(seed: int, acts: int) -> None:
             at = plain.put(position, row, address)
             assert pack.put(position, row, address) == at
             state, stamp = rng.choice((row.state, 0)), rng.choice((row.stamp, row.stamp + 1, -5))
-            assert pack.is_current(at, state, address, stamp) == plain.is_current(at, state, address, stamp)
+            assert pack.find_current(identity, state, address, stamp) == plain.find_current(
+                identity, state, address, stamp
+            )
         assert (len(pack), pack.leechers, pack.live, pack.partials) == (
             len(plain),
             plain.leechers,

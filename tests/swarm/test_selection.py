@@ -10,7 +10,7 @@ import pytest
 
 from meshtracker.model import PeerState
 from meshtracker.swarm.peers import PeerPack, Row
-from meshtracker.swarm.selection import choose
+from meshtracker.swarm.selection import choose, chosen_addresses
 
 
 def pack_of(leechers: int, seeders: int, tombstones: int = 2) -> PeerPack:
@@ -37,6 +37,18 @@ def test_every_small_case(seeding: bool) -> None:
             others = candidates - {asker}
             assert len(got) == len(set(got)) == min(wanted, len(others)), (leechers, seeders, asker, wanted)
             assert set(got) <= others
+
+
+@pytest.mark.parametrize("seeding", [False, True])
+def test_addresses_are_those_of_the_choice(seeding: bool) -> None:
+    for leechers, seeders in itertools.product(range(6), range(6)):
+        pack = pack_of(leechers, seeders)
+        for asker, wanted in itertools.product(range(-1, len(pack)), range(14)):
+            ranges = choose(pack, wanted, asker=asker, seeding=seeding, random=random.Random(wanted).random)
+            addresses = chosen_addresses(
+                pack, wanted, asker=asker, seeding=seeding, random=random.Random(wanted).random
+            )
+            assert addresses == pack.addresses_of(ranges), (leechers, seeders, asker, wanted)
 
 
 LEECHERS, SEEDERS, WANTED, ROUNDS = 30, 20, 7, 20_000

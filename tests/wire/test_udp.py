@@ -135,6 +135,22 @@ def test_arbitrary_bytes_are_an_announce_or_a_wire_error(data: bytes) -> None:
         assert len(udp.announced_url(data)) <= len(data) - 98
 
 
+@given(st.lists(st.one_of(requests, st.none()), max_size=4))
+def test_slots_hold_what_a_request_says(sent: list[AnnounceRequest | None]) -> None:
+    received = bytearray()
+    for request in sent:
+        packet = udp.pack_announce_request(ID, TRANSACTION, request=request, ip=b"\0\0\1\2") if request else b"\7" * 98
+        received += packet.ljust(udp.MAX_DATAGRAM_BYTES, b"x")
+    slots = list(udp.announce_slots(received))
+    assert len(slots) == len(sent)
+    for slot, request in zip(slots, sent, strict=True):
+        if request is None:
+            assert slot[:2] == (b"\7" * 8, 0x07070707)
+            continue
+        fields = request.info_hash, request.peer_id, request.left, request.event, 258, request.key, request.numwant
+        assert slot == (ID, 1, TRANSACTION, *fields, request.port.to_bytes(2, "big"))
+
+
 def test_quirk_1_event_4_is_paused() -> None:
     assert parse(raw_announce(event=4)).event is Event.PAUSED
 
