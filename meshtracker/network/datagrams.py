@@ -17,8 +17,9 @@ from meshtracker.model import Event, PeerState
 from meshtracker.network import mmsg
 from meshtracker.network.mmsg import DatagramBuffers
 from meshtracker.node.refreshes import KEY_BITS, Refreshes
+from meshtracker.swarm.peers import PeerPack
 from meshtracker.swarm.selection import chosen_addresses
-from meshtracker.wire.compact import packed_address
+from meshtracker.wire.compact import COMPACT_BYTES, packed_address
 from meshtracker.wire.udp import (
     ANNOUNCE,
     ANNOUNCE_BYTES,
@@ -43,6 +44,8 @@ _PARTIAL: Final = int(PeerState.PARTIAL)
 _SEEDER: Final = int(PeerState.SEEDER)
 _STOPPED: Final = int(Event.STOPPED)
 _PAUSED: Final = int(Event.PAUSED)
+_NO_EVENT: Final = int(Event.NONE)
+_NOBODY: Final = PeerPack(COMPACT_BYTES)
 
 
 def _take_nothing(*announce: object) -> None:
@@ -120,7 +123,7 @@ class BatchedDatagrams:
         frontend, received, random = self._frontend, self._buffers.received, self._random
         known = frontend.refreshes(now) if frontend is not None else _NONE
         connection_ids = frontend.connection_ids(now) if frontend is not None else {}
-        swarms, listed, due_stamp = known.swarms, known.listed, known.due_stamp
+        swarms, unlisted = known.swarms, known.listed is None
         usual, most, jitters = known.numwant_default, known.numwant_max, known.jitter_seconds + 1
         answers: dict[int, bytes] = {}
         announces = 0
@@ -133,19 +136,24 @@ class BatchedDatagrams:
                 and action == _ANNOUNCE
                 and size >= ANNOUNCE_BYTES
                 and not ip
-                and event != _STOPPED
                 and key
                 and source_port
-                and (swarm := swarms.get(info_hash)) is not None
-                and swarm.six is None
-                and (listed is None or swarm.allowed_mark is known.allowed_mark)
+                and port
+                and ((swarm := swarms.get(info_hash)) is None or swarm.six is None)
             ):
-                pack = swarm.v4
-                state = _SEEDER if not left else _PARTIAL if event == _PAUSED else _LEECHER
-                identity = peer_id + (key & KEY_BITS).to_bytes(4, "big")
-                position = pack.find_current(identity, state, address + port, due_stamp)
-                if position >= 0:
-                    wanted = usual if numwant < 0 else numwant if numwant < most else most
+                position: int | None = -1
+                if swarm is not None and event != _STOPPED and (unlisted or swarm.allowed_mark is known.allowed_mark):
+                    state = _SEEDER if not left else _PARTIAL if event == _PAUSED else _LEECHER
+                    identity = peer_id + (key & KEY_BITS).to_bytes(4, "big")
+                    compact = address + port.to_bytes(2, "big")
+                    position = swarm.v4.find_current(identity, state, compact, known.due_stamp)
+                if position == -1:
+                    heard = event if event <= _PAUSED else _NO_EVENT
+                    position = known.take(info_hash, peer_id, key, address, port, heard, not left, now)
+                    swarm = swarms.get(info_hash)
+                if position is not None:
+                    pack = swarm.v4 if swarm is not None else _NOBODY
+                    wanted = 0 if event == _STOPPED else usual if numwant < 0 else numwant if numwant < most else most
                     peers = chosen_addresses(pack, wanted, asker=position, seeding=not left, random=random)
                     interval_seconds = known.interval_seconds + int(random() * jitters)
                     leechers = pack.leechers

@@ -144,37 +144,25 @@ static uint32_t move(Pack *pack, uint32_t source, uint32_t target)
     return source;
 }
 
-static int partition(const Pack *pack, uint32_t position)
+/* Move a position of no use into a partition, and return it: at each border one row goes the other way. */
+static uint32_t make_way(Pack *pack, uint32_t position, int partition)
 {
-    return position < pack->leechers ? 0 : position < pack->live ? 1 : 2;
+    if (partition > 0 && position < pack->leechers)
+        position = move(pack, --pack->leechers, position);
+    if (partition > 1 && position < pack->live)
+        position = move(pack, --pack->live, position);
+    if (partition < 2 && position >= pack->live)
+        position = move(pack, pack->live++, position);
+    if (partition < 1 && position >= pack->leechers)
+        position = move(pack, pack->leechers++, position);
+    return position;
 }
 
-static void drop(Pack *pack, uint32_t position)
+/* Its row is of no use from now on. */
+static void vacate(Pack *pack, uint32_t position)
 {
     unset_index(pack, position);
     pack->partials -= row_of(pack, position)[STATE] == PARTIAL;
-    if (position < pack->leechers)
-        position = move(pack, --pack->leechers, position);
-    if (position < pack->live)
-        position = move(pack, --pack->live, position);
-    move(pack, pack->count - 1, position);
-    pack->count--;
-}
-
-/* There is room for it. */
-static uint32_t insert(Pack *pack, const unsigned char *row, const unsigned char *address)
-{
-    int where = PARTITION[row[STATE]];
-    uint32_t position = pack->count++;
-    if (where < 2)
-        position = move(pack, pack->live++, position);
-    if (where < 1)
-        position = move(pack, pack->leechers++, position);
-    pack->partials += row[STATE] == PARTIAL;
-    set(pack, position, row, address);
-    if (pack->index != NULL)
-        set_index(pack, position);
-    return position;
 }
 
 /* ------------------------------------------------------------ arguments */
@@ -408,19 +396,18 @@ static PyObject *pack_put(Pack *pack, PyObject *const *given, Py_ssize_t count)
         row[STATE] == REMOVED ? nowhere : fixed(given[2], pack->address_bytes, "an address of this family");
     if (address == NULL)
         return NULL;
-    if (position < 0) {
-        if (!reserve(pack))
-            return NULL;
-    } else if (partition(pack, (uint32_t)position) == PARTITION[row[STATE]]) {
-        unset_index(pack, (uint32_t)position);
-        pack->partials += (row[STATE] == PARTIAL) - (row_of(pack, (uint32_t)position)[STATE] == PARTIAL);
-        set(pack, (uint32_t)position, row, address);
-        if (pack->index != NULL)
-            set_index(pack, (uint32_t)position);
-        return PyLong_FromSsize_t(position);
-    } else
-        drop(pack, (uint32_t)position);
-    return PyLong_FromLong((long)insert(pack, row, address));
+    if (position >= 0)
+        vacate(pack, (uint32_t)position);
+    else if (reserve(pack))
+        position = pack->count++;
+    else
+        return NULL;
+    uint32_t at = make_way(pack, (uint32_t)position, PARTITION[row[STATE]]);
+    set(pack, at, row, address);
+    pack->partials += row[STATE] == PARTIAL;
+    if (pack->index != NULL)
+        set_index(pack, at);
+    return PyLong_FromLong((long)at);
 }
 
 static PyObject *pack_drop(Pack *pack, PyObject *given)
@@ -428,7 +415,9 @@ static PyObject *pack_drop(Pack *pack, PyObject *given)
     int64_t position = position_of(pack, given);
     if (position < 0)
         return NULL;
-    drop(pack, (uint32_t)position);
+    vacate(pack, (uint32_t)position);
+    move(pack, pack->count - 1, make_way(pack, (uint32_t)position, 2));
+    pack->count--;
     release(pack);
     Py_RETURN_NONE;
 }

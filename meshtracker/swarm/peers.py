@@ -236,17 +236,19 @@ class PeerPack(_Reading):
 
         ``address`` is compact; a tombstone's is not kept.
         """
-        state = row[3]
+        state, packed = row[3], _ROW.pack(*row)
         if state == _REMOVED:
             address = bytes(self.address_bytes)
-        if position >= 0:
-            if self._partition(position) == _PARTITION[state]:
-                self._unindex(position)
-                self._write(position, row, address)
-                return position
-            self.drop(position)
+        if position < 0:
+            position = len(self)
+            self.rows += packed
+            self.addresses += address
+        else:
+            self._unindex(position)
+            self.partials -= self.rows[position * ROW_BYTES + ROW_BYTES - 1] == _PARTIAL
+        position = self._make_way(position, _PARTITION[state])
+        self._set(position, packed, address)
         self.partials += state == _PARTIAL
-        position = self._insert(_PARTITION[state], _ROW.pack(*row), address)
         if self._by_identity is not None:
             self._index(position)
         elif len(self) > _INDEX_ABOVE:
@@ -254,36 +256,28 @@ class PeerPack(_Reading):
         return position
 
     def drop(self, position: int) -> None:
-        """Forget a row altogether: the last row of each partition behind it moves up."""
+        """Forget a row altogether: the last row of its partition, and of each one behind, takes the place before."""
         self._unindex(position)
         self.partials -= self.rows[position * ROW_BYTES + ROW_BYTES - 1] == _PARTIAL
-        if position < self.leechers:
-            self.leechers -= 1
-            position = self._move(self.leechers, position)
-        if position < self.live:
-            self.live -= 1
-            position = self._move(self.live, position)
         last = len(self) - 1
-        self._move(last, position)
+        self._move(last, self._make_way(position, 2))
         del self.rows[last * ROW_BYTES :]
         del self.addresses[last * self.address_bytes :]
 
-    def _partition(self, position: int) -> int:
-        return 0 if position < self.leechers else 1 if position < self.live else 2
-
-    def _insert(self, partition: int, packed: bytes, address: bytes) -> int:
-        """Add an entry at the end of ``partition`` and return its position: the first of each one behind moves."""
-        last = position = len(self)
-        self.rows += packed
-        self.addresses += address
-        if partition < 2:
+    def _make_way(self, position: int, partition: int) -> int:
+        """Move a position of no use into ``partition``, and return it: at each border one row goes the other way."""
+        if partition > 0 and position < self.leechers:
+            self.leechers -= 1
+            position = self._move(self.leechers, position)
+        if partition > 1 and position < self.live:
+            self.live -= 1
+            position = self._move(self.live, position)
+        if partition < 2 and position >= self.live:
             position = self._move(self.live, position)
             self.live += 1
-        if partition < 1:
+        if partition < 1 and position >= self.leechers:
             position = self._move(self.leechers, position)
             self.leechers += 1
-        if position != last:
-            self._set(position, packed, address)
         return position
 
     def _move(self, source: int, target: int) -> int:
@@ -294,11 +288,6 @@ class PeerPack(_Reading):
             if self._by_identity is not None:
                 self._index(target)
         return source
-
-    def _write(self, position: int, row: RowFields, address: bytes) -> None:
-        self.partials += (row[3] == _PARTIAL) - (self.rows[position * ROW_BYTES + ROW_BYTES - 1] == _PARTIAL)
-        self._set(position, _ROW.pack(*row), address)
-        self._index(position)
 
     def _set(self, position: int, packed: bytes | bytearray, address: bytes | bytearray) -> None:
         size = self.address_bytes
