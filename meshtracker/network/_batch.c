@@ -1,8 +1,8 @@
 /*
  * Datagrams by the batch, and announces answered as far as that needs no Python.
  *
- * BatchedDatagrams of datagrams.py does the same through ctypes; this module is used instead where it was built.
- * What it adds is `answer`: of an announce whose row in the swarm says all that it says, and is not due to be written
+ * BatchedDatagrams of datagrams.py does the same, its calls through ctypes; this module is used instead where it was
+ * built. What is answered here: of an announce whose row in the swarm says all that it says, and is not due to be written
  * again, the answer follows from that row, the swarm's two counts and its addresses. That is nine announces in ten; of
  * the tenth the node takes note first. Everything else - any other action, an id not remembered, a swarm with IPv6
  * peers, a bad anything - goes to the front end, which decides; so this file may refuse, but never answers what the
