@@ -412,9 +412,7 @@ static Fate answer(Lobby *self, const Refreshes *known, PyObject *now, const Arr
         return FOR_PYTHON;
     }
     ++*answered;
-    /* Of a connection that is closed at once, the end goes into the answer's packet. */
-    int more = arrival->request.keep_alive ? 0 : MSG_MORE;
-    ssize_t sent = send(arrival->descriptor, response.at, response.size, MSG_DONTWAIT | MSG_NOSIGNAL | more);
+    ssize_t sent = send(arrival->descriptor, response.at, response.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent == (ssize_t)response.size)
         return arrival->request.keep_alive ? KEPT : ENDED;
     /* Whoever sends the rest meets the error again. */

@@ -119,7 +119,7 @@ class BatchedDatagrams:
         return len(sizes)
 
     def _answers(self, sizes: list[int], receive_datagram: ReceiveDatagram, now: float) -> dict[int, bytes]:
-        """By slot. Refreshes are answered on the spot, by the same rules as in `_batch.c`."""
+        """By slot. Usual announces are answered on the spot, by the same rules as in `_batch.c`."""
         frontend, received, random = self._frontend, self._buffers.received, self._random
         known = frontend.refreshes(now) if frontend is not None else _NONE
         connection_ids = frontend.connection_ids(now) if frontend is not None else {}

@@ -388,10 +388,8 @@ class HttpService:
 
     def _send(self, client: _Client, data: bytes, now: float) -> None:
         if data:
-            is_last = client.connection.should_close and not client.connection.has_more
             try:
-                # Of a connection that is closed at once, the end goes into the last packet.
-                sent = client.socket.send(data, socket.MSG_DONTWAIT | (socket.MSG_MORE if is_last else 0))
+                sent = client.socket.send(data, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError:

@@ -81,6 +81,7 @@ class _Reading:
         def __init__(self, address_bytes: int) -> None: ...
         def identity(self, position: int) -> bytes: ...
         def fields(self, position: int) -> tuple[int, int, int]: ...
+        def addresses_of(self, ranges: list[Range]) -> bytes: ...
         def _fill(self, rows: bytes, addresses: bytes, leechers: int, live: int, partials: int) -> None: ...
 
     @classmethod
@@ -108,11 +109,8 @@ class _Reading:
 
     def addresses_but(self, position: int, stop: int) -> bytes:
         """Compact addresses of all positions before ``stop``, one after the other, but for ``position``."""
-        addresses, size = self.addresses, self.address_bytes
-        if not 0 <= position < stop:
-            return bytes(addresses[: stop * size])
-        start = position * size
-        return bytes(addresses[:start] + addresses[start + size : stop * size])
+        inside = 0 <= position < stop
+        return self.addresses_of([(0, position), (position + 1, stop)] if inside else [(0, stop)])
 
     def entries(self) -> Iterator[tuple[Row, bytes]]:
         """Rows with their compact addresses, as they are now: the pack may change while this is read."""
@@ -225,6 +223,14 @@ class PeerPack(_Reading):
             start, stop = ranges[0]
             return bytes(addresses[start * size : stop * size])
         return b"".join([addresses[start * size : stop * size] for start, stop in ranges])
+
+    def addresses_but(self, position: int, stop: int) -> bytes:
+        """The same as for any pack, without a list of ranges: of a small swarm everybody is handed out."""
+        addresses, size = self.addresses, self.address_bytes
+        if not 0 <= position < stop:
+            return bytes(addresses[: stop * size])
+        start = position * size
+        return bytes(addresses[:start] + addresses[start + size : stop * size])
 
     def older_than(self, stamp: int, start: int, stop: int) -> list[int]:
         """Positions from ``start`` up to ``stop`` whose stamp is smaller, in order."""

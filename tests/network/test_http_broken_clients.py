@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from meshtracker.network.http import RECEIVE_BYTES
 from meshtracker.wire.http_response import parse_response
 from tests.http_support import fuzzed_requests, make_frontend, request
 from tests.network.http_service import HEALTH, announce, make_service, receive_all, running, settled
@@ -43,6 +44,17 @@ async def test_a_refused_client_cannot_stay(mock_clock: trio.testing.MockClock) 
         mock_clock.jump(3.0)
         await settled()
         assert service.statistics().connections == 0
+
+
+async def test_an_answer_is_sent_before_its_connection_ends_with_more_unread() -> None:
+    """Closing then sends a reset, which takes with it whatever the system still holds back of the answer."""
+    head = b"GET /health HTTP/1.1\r\nConnection: close\r\nX: "
+    whole = head.ljust(RECEIVE_BYTES - 4, b"x") + b"\r\n\r\n"
+    service = make_service()
+    async with running(service) as address, await trio.open_tcp_stream(*address) as stream:
+        await stream.send_all(whole + b"GET / HTTP/1.1\r\n")
+        await settled()
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_resets_are_counted_and_hurt_nobody() -> None:
