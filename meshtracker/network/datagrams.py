@@ -1,8 +1,8 @@
 """Datagrams taken from a socket and answered in batches.
 
-`BatchedDatagrams` has the kernel hand over and take many at once, for a system call costs as much as an answer does.
-`NativeDatagrams` does that in C, where it was built, and answers usual announces on the spot.
-`SingleDatagrams` does the same one by one where there are no such calls.
+`BatchedDatagrams` has the kernel hand over and take many at once, for a system call costs as much as an answer does;
+and it answers usual announces on the spot. `NativeDatagrams` does both in C, where it was built. `SingleDatagrams` asks the
+front end about each, one by one, where there are no such calls.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ _STOPPED: Final = int(Event.STOPPED)
 _PAUSED: Final = int(Event.PAUSED)
 _NO_EVENT: Final = int(Event.NONE)
 _NOBODY: Final = PeerPack(COMPACT_BYTES)
+"""Who is in a swarm that there is not."""
 
 
 def _take_nothing(*announce: object) -> None:
     """Nobody asks."""
 
 
-_NONE: Final = Refreshes({}, None, False, None, _take_nothing, 0, 0, 0, 0, 0, 0)
+_NO_REFRESHES: Final = Refreshes({}, None, False, None, _take_nothing, 0, 0, 0, 0, 0, 0)
 """Of who wants to be asked about all."""
 
 
@@ -120,8 +121,9 @@ class BatchedDatagrams:
 
     def _answers(self, sizes: list[int], receive_datagram: ReceiveDatagram, now: float) -> dict[int, bytes]:
         """By slot. Usual announces are answered on the spot, by the same rules as in `_batch.c`."""
+        # All in one piece, for each call would cost a twentieth of an answer.
         frontend, received, random = self._frontend, self._buffers.received, self._random
-        known = frontend.refreshes(now) if frontend is not None else _NONE
+        known = frontend.refreshes(now) if frontend is not None else _NO_REFRESHES
         connection_ids = frontend.connection_ids(now) if frontend is not None else {}
         swarms, unlisted = known.swarms, known.listed is None
         usual, most, jitters = known.numwant_default, known.numwant_max, known.jitter_seconds + 1

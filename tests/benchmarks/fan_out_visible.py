@@ -75,6 +75,7 @@ def probe(here: str, there: str, count: int) -> list[float]:
     one, other = Tracker(here), Tracker(there)
     took = []
     for number in range(count):
+        # Of no fixed length, or all announces would meet the flush at the same point.
         time.sleep(rng.uniform(*PAUSE_SECONDS))
         info_hash = rng.randbytes(20)
         new, looking = (
@@ -87,6 +88,7 @@ def probe(here: str, there: str, count: int) -> list[float]:
         while wanted not in _peers(other.announce(looking, event=Event.NONE, left=1)):
             if time.monotonic() > answered + VISIBLE_SECONDS:
                 raise BenchmarkError(f"peer {number} was not visible within {VISIBLE_SECONDS:g} s")
+            # To ask without a pause would take the core from the nodes that share it.
             time.sleep(LOOK_SECONDS)
         took.append(time.monotonic() - answered)
     return took

@@ -41,6 +41,7 @@ def measure_one(server: Server, peers: int, seconds: float) -> Generations:
             while not file.exists():
                 if time.monotonic() > deadline:
                     raise BenchmarkError(f"{server.name} does not say how long its collections took")
+                # The server writes it, once it gets to the signal.
                 time.sleep(0.05)
         young, middle, full = (Pauses(**generation) for generation in json.loads(file.read_text()))
         return young, middle, full

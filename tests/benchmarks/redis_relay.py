@@ -103,6 +103,7 @@ def _wait_until_it_answers(port: int) -> None:
         with contextlib.suppress(OSError):
             if Redis(HOST, port).ask(b"PING") == b"PONG":
                 return
+        # It says nowhere that it is ready.
         time.sleep(0.05)
     raise BenchmarkError("redis-server does not answer")
 
@@ -189,6 +190,7 @@ def probe(port: int, count: int) -> list[float]:
     one, other = Redis(HOST, port), Redis(HOST, port)
     took = []
     for _ in range(count):
+        # Of no fixed length, as where linked trackers are looked at.
         time.sleep(rng.uniform(0.0, 0.02))
         swarm, peer = b"IPv4_L_" + rng.randbytes(20).hex().encode(), rng.randbytes(26)
         one.send([command(b"HSET", swarm, peer, b"%d" % time.time_ns()), command(b"HSET", b"IPv4", swarm, b"0")])

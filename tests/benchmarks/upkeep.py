@@ -50,6 +50,7 @@ def measure_one(server: Server, peers: int) -> Kept:
         file = there.folder / "state" / SNAPSHOT_FILE
         _written(file)  # the most time until the next one
         used = -there.cpu_seconds()
+        # What is measured is a node that nobody asks, for a real while.
         time.sleep(IDLE_SECONDS)
         used += there.cpu_seconds()
         with steady() as seen:
