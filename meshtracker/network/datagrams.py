@@ -1,8 +1,8 @@
 """Datagrams taken from a socket and answered in batches.
 
 `BatchedDatagrams` has the kernel hand over and take many at once, for a system call costs as much as an answer does;
-and it answers usual announces on the spot. `NativeDatagrams` does both in C, where it was built. `SingleDatagrams` asks the
-front end about each, one by one, where there are no such calls.
+and it answers usual announces on the spot. `NativeDatagrams` does both in C, where it was built. `SingleDatagrams`
+asks the front end about each, one by one, where there are no such calls.
 """
 
 from __future__ import annotations
