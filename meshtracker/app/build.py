@@ -35,6 +35,7 @@ from meshtracker.network.dialer import Dialer, DialPolicy
 from meshtracker.network.door import ListenPolicy
 from meshtracker.network.link import LinkService
 from meshtracker.network.listener import Listener
+from meshtracker.network.lobby import RECEIVE_BYTES
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node
 from meshtracker.node.policy import TrackerPolicy
@@ -252,19 +253,16 @@ def build_http(
         head_timeout_seconds=settings.http.head_timeout_seconds,
         idle_timeout_seconds=settings.http.idle_timeout_seconds,
     )
-    shortcut = http.Shortcut(
-        frontend=frontend,
-        head_timeout_seconds=limits.head_timeout_seconds,
-        idle_timeout_seconds=limits.idle_timeout_seconds,
-    )
     service = http.HttpService(
         sockets.http,
         open_connection=lambda address, now: HttpConnection(frontend=frontend, limits=limits, address=address, now=now),
+        # Behind a proxy, who asks is in a header field; and what is one too long is for the connection to say.
+        frontend=None if settings.http.trusted_proxies or limits.max_head_bytes < RECEIVE_BYTES else frontend,
         max_connections=max_connections,
         max_batch_connections=settings.http.max_batch_connections,
+        head_timeout_seconds=limits.head_timeout_seconds,
+        idle_timeout_seconds=limits.idle_timeout_seconds,
         write_timeout_seconds=settings.http.write_timeout_seconds,
-        # Behind a proxy, who asks is in a header field; and what is one too long is for the connection to say.
-        shortcut=None if settings.http.trusted_proxies or limits.max_head_bytes < http.RECEIVE_BYTES else shortcut,
     )
     return frontend, service
 

@@ -6,7 +6,7 @@
  * note of what it changes, if it does (node/_refreshes.h). Anything else - two requests, a header field that matters and
  * is odd, a parameter twice, an escape that is none, a client that says its own address - leaves the lobby with its
  * connection, which http.py and frontends/http_connection.py serve until it is idle again. No swarm is changed here. The
- * oracle is the front end itself: tests/network/test_http_refreshes.py.
+ * oracle is the front end itself: tests/network/test_lobby.py.
  */
 #include "../node/_refreshes.h"
 
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RECEIVE_BYTES 4096   /* as in http.py */
+#define RECEIVE_BYTES 4096   /* as in lobby.py */
 #define MAX_FIELD_BYTES 64   /* A Connection field has a word or two. */
 #define ROOM_BEFORE_PEERS 512
 #define MAX_EVENTS 256
@@ -558,7 +558,7 @@ static const unsigned char *packed(const struct sockaddr_storage *source, size_t
 }
 
 PyDoc_STRVAR(accept_doc,
-    "accept(descriptor, most, room, now, refreshes) -> (accepted, answered, broken, error, others)\n\n"
+    "accept(listener, most, room, now, refreshes) -> (accepted, answered, broken, error, others)\n\n"
     "Accept up to `most` connections. Those that are idle now go into the epoll set and the lobby, up to `room` of them;\n"
     "the next one is the last, and left to Python, without an outcome if it has sent nothing. `answered`, `broken` and\n"
     "`others` are as for `serve`, but not in the epoll set. `error` is the number of what accept(2) said at last if that\n"
@@ -572,7 +572,7 @@ static PyObject *accept_all(Lobby *self, PyObject *const *arguments, Py_ssize_t 
         PyErr_SetString(PyExc_TypeError, "accept takes five arguments");
         return NULL;
     }
-    int listener = (int)PyLong_AsLong(arguments[0]);
+    int listener = PyObject_AsFileDescriptor(arguments[0]);
     long most = PyLong_AsLong(arguments[1]), room = PyLong_AsLong(arguments[2]);
     double now = PyFloat_AsDouble(arguments[3]);
     if (PyErr_Occurred() || !read_refreshes(arguments[4], &known))
@@ -727,8 +727,12 @@ static int init(Lobby *self, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {"epoll", "seed", "head_seconds", "idle_seconds", NULL};
     unsigned long long seed;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "iKdd", names, &self->epoll, &seed, &self->head_seconds,
+    PyObject *epoll;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OKdd", names, &epoll, &seed, &self->head_seconds,
                                      &self->idle_seconds))
+        return -1;
+    self->epoll = PyObject_AsFileDescriptor(epoll);
+    if (self->epoll < 0)
         return -1;
     self->random = seed | 1;
     return 0;

@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeAlias
 from meshtracker.model import Event, PeerState
 from meshtracker.network import mmsg
 from meshtracker.network.mmsg import DatagramBuffers
-from meshtracker.node.refreshes import KEY_BITS, Refreshes
+from meshtracker.node.refreshes import KEY_BITS, NO_REFRESHES, Refreshes
 from meshtracker.swarm.peers import PeerPack
 from meshtracker.swarm.selection import chosen_addresses
 from meshtracker.wire.compact import COMPACT_BYTES, packed_address
@@ -45,16 +45,9 @@ _SEEDER: Final = int(PeerState.SEEDER)
 _STOPPED: Final = int(Event.STOPPED)
 _PAUSED: Final = int(Event.PAUSED)
 _NO_EVENT: Final = int(Event.NONE)
+_NO_PORT: Final = bytes(2)
 _NOBODY: Final = PeerPack(COMPACT_BYTES)
 """Who is in a swarm that there is not."""
-
-
-def _take_nothing(*announce: object) -> None:
-    """Nobody asks."""
-
-
-_NO_REFRESHES: Final = Refreshes({}, None, False, None, _take_nothing, 0, 0, 0, 0, 0, 0)
-"""Of who wants to be asked about all."""
 
 
 class Frontend(Protocol):
@@ -123,10 +116,10 @@ class BatchedDatagrams:
         """By slot. Usual announces are answered on the spot, by the same rules as in `_batch.c`."""
         # All in one piece, for each call would cost a twentieth of an answer.
         frontend, received, random = self._frontend, self._buffers.received, self._random
-        known = frontend.refreshes(now) if frontend is not None else _NO_REFRESHES
+        known = frontend.refreshes(now) if frontend is not None else NO_REFRESHES
         connection_ids = frontend.connection_ids(now) if frontend is not None else {}
-        swarms, unlisted = known.swarms, known.listed is None
-        usual, most, jitters = known.numwant_default, known.numwant_max, known.jitter_seconds + 1
+        swarms, listed, _, allowed_mark, take, due_stamp, interval_seconds, _, jitter_seconds, usual, most = known
+        unlisted, jitters = listed is None, jitter_seconds + 1
         answers: dict[int, bytes] = {}
         announces = 0
         for slot, size, (source_port, address), fields in zip(
@@ -140,26 +133,26 @@ class BatchedDatagrams:
                 and not ip
                 and key
                 and source_port
-                and port
+                and port != _NO_PORT
                 and ((swarm := swarms.get(info_hash)) is None or swarm.six is None)
             ):
                 position: int | None = -1
-                if swarm is not None and event != _STOPPED and (unlisted or swarm.allowed_mark is known.allowed_mark):
+                if swarm is not None and event != _STOPPED and (unlisted or swarm.allowed_mark is allowed_mark):
                     state = _SEEDER if not left else _PARTIAL if event == _PAUSED else _LEECHER
                     identity = peer_id + (key & KEY_BITS).to_bytes(4, "big")
-                    compact = address + port.to_bytes(2, "big")
-                    position = swarm.v4.find_current(identity, state, compact, known.due_stamp)
+                    position = swarm.v4.find_current(identity, state, address + port, due_stamp)
                 if position == -1:
                     heard = event if event <= _PAUSED else _NO_EVENT
-                    position = known.take(info_hash, peer_id, key, address, port, heard, not left, now)
+                    at = int.from_bytes(port, "big")
+                    position = take(info_hash, peer_id, key, address, at, heard, not left, now)
                     swarm = swarms.get(info_hash)
                 if position is not None:
                     pack = swarm.v4 if swarm is not None else _NOBODY
                     wanted = 0 if event == _STOPPED else usual if numwant < 0 else numwant if numwant < most else most
                     peers = chosen_addresses(pack, wanted, asker=position, seeding=not left, random=random)
-                    interval_seconds = known.interval_seconds + int(random() * jitters)
+                    interval = interval_seconds + int(random() * jitters)
                     leechers = pack.leechers
-                    head = pack_announce_head(ANNOUNCE, transaction, interval_seconds, leechers, pack.live - leechers)
+                    head = pack_announce_head(ANNOUNCE, transaction, interval, leechers, pack.live - leechers)
                     answers[slot] = head + peers
                     announces += 1
                     continue

@@ -1,13 +1,12 @@
 """HTTP connections of the tracker: one task waits on an epoll set of its own and serves all that are ready in a batch.
 
 A task for each connection would cost several times what its announce does. Nobody can hold others up: sockets never
-block, a batch is bounded, connections have deadlines and a bounded number. Where it was compiled, idle connections wait
-in the lobby of `_http.c`, which answers usual announces; only other requests make a `_Client` of one.
+block, a batch is bounded, connections have deadlines and a bounded number. Idle connections wait in the lobby, which
+answers usual announces; only other requests make a `_Client` of one.
 """
 
 from __future__ import annotations
 
-import errno
 import heapq
 import os
 import secrets
@@ -22,18 +21,11 @@ import structlog
 import trio
 
 from meshtracker.network.addresses import bound_address, listening_socket
-from meshtracker.node.refreshes import Refreshes
-from meshtracker.wire.compact import IPV4_BYTES, packed_address
-
-try:
-    from meshtracker.network._http import Lobby
-except ImportError:  # the package is installed as plain Python
-    Lobby = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
+from meshtracker.network.lobby import RECEIVE_BYTES, Lobby, Outcome, connected_socket
+from meshtracker.node.refreshes import NO_REFRESHES, Refreshes
 
 log = structlog.get_logger()
 
-RECEIVE_BYTES = 4096
-"""Read at once from one connection: a whole request, but not so many pipelined ones that others would have to wait."""
 SWEEP_SECONDS = 1.0
 """Deadlines are looked at this often; so long, too, no connection is accepted after the system had no room for one."""
 TURN_SECONDS = 0.01
@@ -46,8 +38,6 @@ CLOSED_AT_ONCE = 256
 """At their deadlines; a crowd that came at once and said nothing leaves at once."""
 EVICTED_SHARE = 100
 """At the bound, one connection in so many makes room: looking for them costs something, so it is done for several."""
-
-_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Connection(Protocol):
@@ -68,8 +58,6 @@ class Connection(Protocol):
     def resume(self, now: float) -> bytes: ...
 
 
-Outcome: TypeAlias = bytes | tuple[bytes, bool]
-"""What came, or what is left of the answer to it and whether the connection is to be kept."""
 OpenConnection: TypeAlias = Callable[[bytes, float], Connection]
 """packed address of the TCP peer, now → connection."""
 
@@ -80,17 +68,6 @@ class Frontend(Protocol):
     def refreshes(self, now: float) -> Refreshes: ...
 
     def count_announces(self, announces: int) -> None: ...
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Shortcut:
-    """What it takes to answer usual announces before there is a `Connection`."""
-
-    frontend: Frontend
-    head_timeout_seconds: float
-    """From the connection's start to its first request, as for a `Connection`."""
-    idle_timeout_seconds: float
-    """From a response to the next request."""
 
 
 @attrs.frozen
@@ -149,14 +126,17 @@ class HttpService:
         sockets: Sequence[socket.socket],
         *,
         open_connection: OpenConnection,
+        frontend: Frontend | None,
         max_connections: int,
         max_batch_connections: int,
+        head_timeout_seconds: float,
+        idle_timeout_seconds: float,
         write_timeout_seconds: float,
-        shortcut: Shortcut | None = None,
     ) -> None:
-        """``open_connection`` is a front end's; with a ``shortcut``, usual announces are answered here.
+        """``open_connection`` is a front end's; with its ``frontend``, usual announces are answered in the lobby.
 
-        After ``max_batch_connections`` other tasks get their turn. A client that takes nothing of its response for
+        For connections that wait there, ``head_timeout_seconds`` and ``idle_timeout_seconds`` are as for others. After
+        ``max_batch_connections`` other tasks get their turn. A client that takes nothing of its response for
         ``write_timeout_seconds`` is dropped. At ``max_connections`` those that are nearest to their deadlines make room
         for new ones.
         """
@@ -166,15 +146,8 @@ class HttpService:
         self._max_batch_connections = max_batch_connections
         self._write_timeout_seconds = write_timeout_seconds
         self._epoll = select.epoll()
-        self._lobby: Lobby | None = None
-        if Lobby is not None and shortcut is not None:
-            self._frontend = shortcut.frontend
-            self._lobby = Lobby(
-                self._epoll.fileno(),
-                secrets.randbits(64),
-                shortcut.head_timeout_seconds,
-                shortcut.idle_timeout_seconds,
-            )
+        self._frontend = frontend
+        self._lobby = Lobby(self._epoll, secrets.randbits(64), head_timeout_seconds, idle_timeout_seconds)
         self._clients: dict[int, _Client] = {}
         self._is_accepting = False
         self._batches = 0
@@ -234,9 +207,7 @@ class HttpService:
         late = [client for client in self._clients.values() if client.deadline <= now][:CLOSED_AT_ONCE]
         for client in late:
             self._close(client)
-        closed = len(late)
-        if self._lobby is not None:
-            closed += self._lobby.expire(now, CLOSED_AT_ONCE - closed)
+        closed = len(late) + self._lobby.expire(now, CLOSED_AT_ONCE - len(late))
         self._timed_out += closed
         return closed
 
@@ -264,11 +235,9 @@ class HttpService:
 
     def _ready(self, now: float) -> list[tuple[int, _Client | None, Outcome | None]]:
         """What waits, up to a batch: descriptors, or clients with what came of what they sent."""
-        if self._lobby is None:
-            return [(descriptor, None, None) for descriptor, _ in self._epoll.poll(0, self._max_batch_connections)]
         most = min(self._max_batch_connections, SERVED_AT_ONCE)
-        answered, broken, others = self._lobby.serve(most, now, self._frontend.refreshes(now))
-        self._frontend.count_announces(answered)
+        answered, broken, others = self._lobby.serve(most, now, self._refreshes(now))
+        self._count_announces(answered)
         self._broken += broken
         ready: list[tuple[int, _Client | None, Outcome | None]] = []
         for descriptor, address, deadline, outcome in others:
@@ -279,6 +248,13 @@ class HttpService:
             ready.append((descriptor, client, outcome))
         return ready
 
+    def _refreshes(self, now: float) -> Refreshes:
+        return self._frontend.refreshes(now) if self._frontend is not None else NO_REFRESHES
+
+    def _count_announces(self, announces: int) -> None:
+        if self._frontend is not None:
+            self._frontend.count_announces(announces)
+
     # ------------------------------------------------------------ listening
 
     def _accept(self, listener: socket.socket, now: float) -> None:
@@ -286,7 +262,7 @@ class HttpService:
         turn = now
         left = self._max_batch_connections
         while left > 0 and now - turn <= TURN_SECONDS:
-            most = min(left, 1 if self._lobby is None else ACCEPTED_AT_ONCE)
+            most = min(left, ACCEPTED_AT_ONCE)
             if self._accept_some(listener, most, now) < most:
                 return
             left -= most
@@ -294,14 +270,10 @@ class HttpService:
 
     def _accept_some(self, listener: socket.socket, most: int, now: float) -> int:
         """Returns how many came of ``most``: if fewer, none is left, or there is no room."""
-        if self._lobby is None:
-            return self._accept_one(listener, now)
         room = max(0, self._max_connections - self._count())
-        accepted, answered, broken, error, others = self._lobby.accept(
-            listener.fileno(), most, room, now, self._frontend.refreshes(now)
-        )
+        accepted, answered, broken, error, others = self._lobby.accept(listener, most, room, now, self._refreshes(now))
         self._accepted += accepted
-        self._frontend.count_announces(answered)
+        self._count_announces(answered)
         self._broken += broken
         # All of them first: what is no object yet, nobody would close after an error.
         clients = [self._take_over(descriptor, address, deadline, now) for descriptor, address, deadline, _ in others]
@@ -315,33 +287,11 @@ class HttpService:
             return 0
         return accepted + broken
 
-    def _accept_one(self, listener: socket.socket, now: float) -> int:
-        """`_accept_some` where nothing was compiled."""
-        try:
-            connected, source = listener.accept()
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                self._stop_accepting(str(error.strerror))
-                return 0
-            # The others are news about this one connection, which is gone (accept(2)).
-            self._broken += 1
-            return 1
-        self._accepted += 1
-        self._receive(self._client(connected, packed_address(source[0]), now), now)
-        return 1
-
     def _take_over(self, descriptor: int, address: bytes, deadline: float, now: float) -> _Client:
         """A connection that leaves the lobby."""
-        # Said, or the system would be asked; which family it is makes no difference to a connected socket.
-        family = socket.AF_INET if len(address) == IPV4_BYTES else socket.AF_INET6
-        client = self._client(socket.socket(family, socket.SOCK_STREAM, 0, fileno=descriptor), address, now)
-        client.connection.deadline = deadline
-        return client
-
-    def _client(self, connected: socket.socket, address: bytes, now: float) -> _Client:
-        return _Client(connected, connected.fileno(), address, self._open_connection(address, now))
+        connection = self._open_connection(address, now)
+        connection.deadline = deadline
+        return _Client(connected_socket(descriptor, address), descriptor, address, connection)
 
     def _stop_accepting(self, reason: str) -> None:
         """Or the waiting connection would wake the service again and again, until others are closed."""
@@ -432,7 +382,8 @@ class HttpService:
                 self._clients[descriptor] = client
                 self._epoll.register(descriptor, events)
             client.events = events
-        if self._lobby is not None and events == select.EPOLLIN and client.connection.is_idle:
+        # Without a front end nothing is answered there, and it would leave again with the next request.
+        if self._frontend is not None and events == select.EPOLLIN and client.connection.is_idle:
             self._lobby.add(descriptor, client.address, client.connection.deadline)
             client.socket.detach()
             del self._clients[descriptor]
@@ -440,17 +391,17 @@ class HttpService:
 
     def _count(self) -> int:
         """Connections that are open."""
-        return len(self._clients) + (0 if self._lobby is None else len(self._lobby))
+        return len(self._clients) + len(self._lobby)
 
     def _make_room(self) -> None:
         """Close those that are nearest to their deadlines: of a flood, the oldest of itself."""
-        deadlines = [] if self._lobby is None else self._lobby.deadlines()
+        deadlines = self._lobby.deadlines()
         deadlines += [(client.deadline, descriptor) for descriptor, client in self._clients.items()]
         for _, descriptor in heapq.nsmallest(1 + self._max_connections // EVICTED_SHARE, deadlines):
             self._evicted += 1
             if descriptor in self._clients:
                 self._close(self._clients[descriptor])
-            elif self._lobby is not None:
+            else:
                 self._lobby.close(descriptor)
 
     def _close(self, client: _Client) -> None:
@@ -463,5 +414,4 @@ class HttpService:
     def _close_all(self) -> None:
         for client in list(self._clients.values()):
             self._close(client)
-        if self._lobby is not None:
-            self._lobby.close_all()
+        self._lobby.close_all()

@@ -36,3 +36,11 @@ class Refreshes(NamedTuple):
     jitter_seconds: int
     numwant_default: int
     numwant_max: int
+
+
+def _take_nothing(*announce: object) -> None:
+    """Nobody asks."""
+
+
+NO_REFRESHES: Final = Refreshes({}, None, False, None, _take_nothing, 0, 0, 0, 0, 0, 0)
+"""Of who wants to be asked about all."""

@@ -222,6 +222,9 @@ class PeerPack(_Reading):
         if len(ranges) == 1:
             start, stop = ranges[0]
             return bytes(addresses[start * size : stop * size])
+        if len(ranges) == 2:
+            (start, stop), (begin, end) = ranges
+            return b"".join((addresses[start * size : stop * size], addresses[begin * size : end * size]))
         return b"".join([addresses[start * size : stop * size] for start, stop in ranges])
 
     def addresses_but(self, position: int, stop: int) -> bytes:

@@ -26,7 +26,7 @@ def choose(pack: PeerPack, wanted: int, *, asker: int, seeding: bool, random: Ra
     border = leechers if seeding else live
     others = border - (0 <= asker < border)
     if wanted >= others:
-        return _without(0, border, asker)
+        return _around(0, others, asker if others < border else border)
     if wanted <= 0:
         return []
     seeders = border - leechers - (leechers <= asker < border)
@@ -49,24 +49,21 @@ def _run(start: int, stop: int, wanted: int, asker: int, random: Random) -> list
     """``wanted`` entries of the ring ``start``..``stop`` from a random one on, as if the asker were not in it."""
     if not wanted:
         return []
-    inside = start <= asker < stop
-    size = stop - start - inside
-    first = int(random() * size)
-    wrapped = first + wanted - size
-    runs = [(first, first + wanted)] if wrapped <= 0 else [(first, size), (0, wrapped)]
-    ranges: list[Range] = []
-    for begin, end in runs:
-        low, high = start + begin, start + end
-        if not inside or high <= asker:
-            ranges.append((low, high))
-        elif low >= asker:
-            ranges.append((low + 1, high + 1))
-        else:
-            ranges += [(low, asker), (asker + 1, high + 1)]
-    return ranges
+    if start <= asker < stop:
+        stop -= 1
+    else:
+        asker = stop
+    low = start + int(random() * (stop - start))
+    high = low + wanted
+    if high <= stop:
+        return _around(low, high, asker)
+    return _around(low, stop, asker) + _around(start, high - (stop - start), asker)
 
 
-def _without(start: int, stop: int, asker: int) -> list[Range]:
-    if not start <= asker < stop:
-        return [(start, stop)]
-    return [(start, asker), (asker + 1, stop)]
+def _around(low: int, high: int, asker: int) -> list[Range]:
+    """Where ``low`` up to ``high`` are, if they were counted without the asker."""
+    if high <= asker:
+        return [(low, high)]
+    if low >= asker:
+        return [(low + 1, high + 1)]
+    return [(low, asker), (asker + 1, high + 1)]

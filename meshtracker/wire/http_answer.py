@@ -39,19 +39,44 @@ T = TypeVar("T")
 
 def encode_announce(answer: AnnounceAnswer, external_address: bytes) -> bytes:
     """The answer with compact peers; ``external_address`` is the packed one that the client was seen with (BEP 24)."""
-    peers, peers6 = answer.peers, answer.peers6
-    return _ANNOUNCE % (
+    peers6 = answer.peers6
+    return lay_announce(
         answer.complete,
         answer.downloaded,
         answer.downloaders,
-        len(external_address),
         external_address,
         answer.incomplete,
         answer.interval_seconds,
         answer.min_interval_seconds,
+        answer.peers,
+        _PEERS6 % (len(peers6), peers6) if peers6 else b"",
+    )
+
+
+def lay_announce(
+    complete: int,
+    downloaded: int,
+    downloaders: int,
+    external_address: bytes,
+    incomplete: int,
+    interval_seconds: int,
+    min_interval_seconds: int,
+    peers: bytes,
+    after_peers: bytes = b"",
+) -> bytes:
+    """The fields of an answer with compact peers, in bencode's order; ``after_peers`` is bencoded already."""
+    return _ANNOUNCE % (
+        complete,
+        downloaded,
+        downloaders,
+        len(external_address),
+        external_address,
+        incomplete,
+        interval_seconds,
+        min_interval_seconds,
         len(peers),
         peers,
-        _PEERS6 % (len(peers6), peers6) if peers6 else b"",
+        after_peers,
     )
 
 

@@ -79,7 +79,7 @@ def parse_head(head: bytes) -> RequestHead:
     if not path.startswith(b"/"):
         path = _path_of_absolute(path)
     fields = head[line_end:]
-    return RequestHead(method, path, query, _keep_alive(version, fields), fields)
+    return RequestHead(method, path, query, keeps_alive(version, fields), fields)
 
 
 def forwarded_addresses(fields: bytes) -> list[bytes]:
@@ -91,7 +91,7 @@ def forwarded_addresses(fields: bytes) -> list[bytes]:
 
 
 @functools.lru_cache(maxsize=_CACHED_FIELDS)
-def _keep_alive(version: bytes, fields: bytes) -> bool:
+def keeps_alive(version: bytes, fields: bytes) -> bool:
     """RFC 9112 (9.3): HTTP/1.1 keeps a connection unless told otherwise, HTTP/1.0 only where asked to.
 
     Raises `RequestHeadError` for a body: nothing here has one, and unread it would be taken for the next request.

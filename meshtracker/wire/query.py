@@ -7,7 +7,6 @@ stays as it is. A parameter without ``=`` counts as empty. Of a name that comes 
 from __future__ import annotations
 
 import binascii
-import functools
 import re
 import zlib
 from collections.abc import Iterable
@@ -30,6 +29,8 @@ _MAX_DIGITS = 20
 """Digits of an integer that are read: enough for 64 bits, too few to cost time."""
 _CACHED_INFO_HASHES = 16384
 """Most announces are for a few torrents, and decoding is the dearest step of an announce; at most 5 MB."""
+_INFO_HASHES: dict[bytes, bytes] = {}
+"""By what they are encoded as. A cache: what it holds changes no result."""
 _DECIMAL_KEY = re.compile(rb"-?[0-9]{1,10}")
 
 
@@ -40,16 +41,16 @@ def parse_announce(query: bytes, address: bytes) -> AnnounceRequest:
     a peer id that is not 20 bytes. All other parameters fall back to what hurts nobody: an unreadable ``port`` is 0,
     an unreadable ``left`` a leecher's.
     """
-    values = _parameters(query)
+    values = parse_parameters(query)
     # Two plain lookups, because an announce has both in every case but the two odd ones in `_mended`.
     if b"info_hash" not in values or query.count(b"info_hash=") > 1:
         values = _mended(query)
-    info_hash = _info_hash(values[b"info_hash"])
+    info_hash = parse_info_hash(values[b"info_hash"])
     peer_id = percent_decode(values.get(b"peer_id", b""))
     if len(peer_id) != PEER_ID_BYTES:
         raise ClientError(f"peer_id must be {PEER_ID_BYTES} bytes, not {len(peer_id)}")
-    port = _number(values.get(b"port", b""), otherwise=0)
-    left = _number(values.get(b"left", b""), otherwise=LEFT_UNKNOWN)
+    port = parse_number(values.get(b"port", b""), otherwise=0)
+    left = parse_number(values.get(b"left", b""), otherwise=LEFT_UNKNOWN)
     compact = values.get(b"compact") != b"0"
     return AnnounceRequest(
         info_hash,
@@ -57,9 +58,9 @@ def parse_announce(query: bytes, address: bytes) -> AnnounceRequest:
         _key(values.get(b"key", b"")),
         address,
         port if port <= _MAX_PORT else 0,
-        _EVENTS.get(values.get(b"event", b""), Event.NONE),
+        parse_event(values.get(b"event", b"")),
         left if left <= _MAX_LEFT else LEFT_UNKNOWN,
-        _number(values.get(b"numwant", b""), otherwise=NUMWANT_DEFAULT),
+        parse_number(values.get(b"numwant", b""), otherwise=NUMWANT_DEFAULT),
         True,
         not compact and values.get(b"no_peer_id") != b"1",
         compact,
@@ -72,9 +73,10 @@ def parse_scrape(query: bytes, *, max_info_hashes: int) -> list[bytes]:
     Raises `ClientError` for an info-hash that is not 20 bytes, and for more than ``max_info_hashes`` in the words on
     which Transmission asks for fewer at a time (client-quirks 25).
     """
-    info_hashes = [_info_hash(value) for name, value in _pairs(query) if name == b"info_hash"]
-    if not info_hashes and b"?" in query:
-        info_hashes = [_info_hash(value) for name, value in _pairs(query.replace(b"?", b"&")) if name == b"info_hash"]
+    values = [value for name, value in _pairs(query) if name == b"info_hash"]
+    if not values and b"?" in query:
+        values = [value for name, value in _pairs(query.replace(b"?", b"&")) if name == b"info_hash"]
+    info_hashes = [parse_info_hash(value) for value in values]
     if len(info_hashes) > max_info_hashes:
         raise ClientError(f"Request-URI Too Long: at most {max_info_hashes} info_hash in one scrape")
     return info_hashes
@@ -86,7 +88,7 @@ def claimed_address(query: bytes, source: bytes) -> bytes:
     ``ip`` goes before the other two, and of these the family of ``source``: a client that tells both announces once
     from each. Names (DNS, I2P) and addresses that no peer can have are passed over.
     """
-    values = _parameters(query)
+    values = parse_parameters(query)
     for name in (b"ip", b"ipv4", b"ipv6") if len(source) == 4 else (b"ip", b"ipv6", b"ipv4"):
         text = percent_decode(values.get(name, b"")).decode("ascii", "replace")
         try:
@@ -136,16 +138,52 @@ def percent_decode(value: bytes) -> bytes:
     return text.encode("latin-1")
 
 
-def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, _, value in (part.partition(b"=") for part in query.split(b"&"))]
-
-
-def _parameters(query: bytes) -> dict[bytes, bytes]:
+def parse_parameters(query: bytes) -> dict[bytes, bytes]:
+    """Values by name, both still encoded."""
     values = {}
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
         values[name] = value
     return values
+
+
+def parse_info_hash(value: bytes) -> bytes:
+    """The info-hash that an encoded value is. Raises `ClientError`."""
+    info_hash = _INFO_HASHES.get(value)
+    if info_hash is None:
+        info_hash = _decode_info_hash(value)
+        # Not an LRU cache, which would touch three entries for one that it finds: most of what is here is not at hand.
+        if len(_INFO_HASHES) >= _CACHED_INFO_HASHES:
+            _INFO_HASHES.clear()
+        _INFO_HASHES[value] = info_hash
+    return info_hash
+
+
+def _decode_info_hash(value: bytes) -> bytes:
+    info_hash = percent_decode(value)
+    if len(info_hash) == INFO_HASH_BYTES:
+        return info_hash
+    if len(info_hash) == _V2_INFO_HASH_BYTES:
+        raise ClientError("info_hash of a v2 torrent must be cut to its first 20 bytes (BEP 52)")
+    raise ClientError(f"info_hash must be {INFO_HASH_BYTES} bytes, not {len(info_hash)}")
+
+
+def parse_event(value: bytes) -> Event:
+    """None for a word that is no event."""
+    return _EVENTS.get(value, Event.NONE)
+
+
+def parse_number(value: bytes, *, otherwise: int) -> int:
+    """A decimal number without sign, or ``otherwise``."""
+    if not value.isdigit():
+        value = percent_decode(value)
+        if not value.isdigit():
+            return otherwise
+    return int(value) if len(value) <= _MAX_DIGITS else otherwise
+
+
+def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, _, value in (part.partition(b"=") for part in query.split(b"&"))]
 
 
 def _mended(query: bytes) -> dict[bytes, bytes]:
@@ -159,25 +197,6 @@ def _mended(query: bytes) -> dict[bytes, bytes]:
         if found:
             return dict(pairs)
     raise ClientError("info_hash is missing")
-
-
-@functools.lru_cache(maxsize=_CACHED_INFO_HASHES)
-def _info_hash(value: bytes) -> bytes:
-    info_hash = percent_decode(value)
-    if len(info_hash) == INFO_HASH_BYTES:
-        return info_hash
-    if len(info_hash) == _V2_INFO_HASH_BYTES:
-        raise ClientError("info_hash of a v2 torrent must be cut to its first 20 bytes (BEP 52)")
-    raise ClientError(f"info_hash must be {INFO_HASH_BYTES} bytes, not {len(info_hash)}")
-
-
-def _number(value: bytes, *, otherwise: int) -> int:
-    """A decimal number without sign, or ``otherwise``."""
-    if not value.isdigit():
-        value = percent_decode(value)
-        if not value.isdigit():
-            return otherwise
-    return int(value) if len(value) <= _MAX_DIGITS else otherwise
 
 
 def _key(value: bytes) -> int:

@@ -63,13 +63,13 @@ _EVENTS: Final = tuple(Event)
 _UINT32_MAX = 0xFFFF_FFFF
 # left is read as signed: from 2**63 on it is garbled, and comes out negative without a comparison of its own.
 _ANNOUNCE_BODY: Final = struct.Struct("!16x20s20s8xq8xI4xIiH")
-_ANNOUNCE_SLOT: Final = struct.Struct(f"!8sI4s20s20s8xq8xIIIiH{MAX_DATAGRAM_BYTES - ANNOUNCE_BYTES}x")
+_ANNOUNCE_SLOT: Final = struct.Struct(f"!8sI4s20s20s8xq8xIIIi2s{MAX_DATAGRAM_BYTES - ANNOUNCE_BYTES}x")
 _ANNOUNCE_REQUEST = struct.Struct("!8s4s4s20s20sQQQI4sIiH")
 _ANNOUNCE_ANSWER: Final = struct.Struct("!4s4sIII")
 _SCRAPE_COUNTS: Final = struct.Struct("!III")
 
-AnnounceFields: TypeAlias = tuple[bytes, int, bytes, bytes, bytes, int, int, int, int, int, int]
-"""Connection id, action, transaction, info-hash, peer id, left, event, ip, key, numwant, port."""
+AnnounceFields: TypeAlias = tuple[bytes, int, bytes, bytes, bytes, int, int, int, int, int, bytes]
+"""Connection id, action, transaction, info-hash, peer id, left, event, ip, key, numwant, and the port in two bytes."""
 
 
 def is_connect(data: bytes) -> bool:

@@ -13,10 +13,11 @@ import trio.testing
 from meshtracker.client.http import HttpTracker
 from meshtracker.errors import ClientError, WireError
 from meshtracker.model import SCRAPE_UNKNOWN, AnnounceRequest, Event, ScrapeAnswer
-from meshtracker.network.http import HttpService, bind
+from meshtracker.network.http import bind
 from meshtracker.wire.compact import iterate_peers, iterate_peers6, packed_address
 from meshtracker.wire.http_response import ok_response
-from tests.http_support import HASH, connection_opener, make_frontend
+from tests.http_support import HASH
+from tests.network.http_service import make_service, running
 
 ANSWER = ok_response(b"d8:intervali1800ee", keep_alive=False)
 
@@ -26,18 +27,8 @@ pytestmark = pytest.mark.timeout(30)
 @asynccontextmanager
 async def tracker_at(host: str = "127.0.0.1") -> AsyncIterator[str]:
     """A real tracker; yields its announce URL."""
-    service = HttpService(
-        [bind(host, 0)],
-        open_connection=connection_opener(make_frontend()),
-        max_connections=100,
-        max_batch_connections=100,
-        write_timeout_seconds=10.0,
-    )
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(service.run)
-        [(_, port)] = service.addresses
+    async with running(make_service(None, host)) as (_, port):
         yield f"http://[{host}]:{port}/announce" if ":" in host else f"http://{host}:{port}/announce"
-        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from meshtracker.frontends.http import HttpFrontend
-from meshtracker.network.http import HttpService, OpenConnection, Shortcut, bind
+from meshtracker.network.http import HttpService, OpenConnection, bind
 from meshtracker.wire.http_answer import decode_announce
 from meshtracker.wire.http_response import parse_response
 from tests.http_support import LIMITS, announce_target, connection_opener, make_frontend, request
@@ -31,25 +31,18 @@ def make_service(
 ) -> HttpService:
     """A service of a front end, by default of one of its own, on free ports of ``hosts`` or on ``listeners``.
 
-    ``refreshes``: it may answer announces that change nothing itself.
+    ``refreshes``: it may answer usual announces itself.
     """
     frontend = frontend or make_frontend()
     return HttpService(
         listeners or [bind(host, 0) for host in hosts or ["127.0.0.1"]],
         open_connection=open_connection or connection_opener(frontend),
+        frontend=frontend if refreshes else None,
         max_connections=max_connections,
         max_batch_connections=max_batch_connections,
-        write_timeout_seconds=10.0,
-        shortcut=make_shortcut(frontend) if refreshes else None,
-    )
-
-
-def make_shortcut(frontend: HttpFrontend) -> Shortcut:
-    """Past its connections, with their limits."""
-    return Shortcut(
-        frontend=frontend,
         head_timeout_seconds=LIMITS.head_timeout_seconds,
         idle_timeout_seconds=LIMITS.idle_timeout_seconds,
+        write_timeout_seconds=10.0,
     )
 
 

@@ -69,7 +69,7 @@ async def test_a_connection_may_be_kept() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_announces_that_change_nothing_are_answered_as_the_first_was(host: str) -> None:
-    """On connections that are kept and on such as are not, wherever they are answered (`_http.c`)."""
+    """On connections that are kept and on such as are not, wherever they are answered."""
     frontend = make_frontend()
     service = make_service(frontend, host)
     target = announce_target(key=b"0000ABCD")
@@ -129,9 +129,8 @@ async def test_what_waits_is_served_in_batches(max_batch_connections: int) -> No
             client.close()
 
 
-@pytest.mark.parametrize("connected_first", [False, True])
-async def test_others_get_their_turn_within_a_batch(connected_first: bool, mock_clock: trio.testing.MockClock) -> None:
-    """However long its requests take, and also where they came with their connections."""
+async def test_others_get_their_turn_within_a_batch(mock_clock: trio.testing.MockClock) -> None:
+    """However long its requests take."""
     turns: list[str] = []
 
     async def other() -> None:
@@ -142,8 +141,7 @@ async def test_others_get_their_turn_within_a_batch(connected_first: bool, mock_
     service = make_service(open_connection=lambda address, now: DearConnection(mock_clock, turns), refreshes=False)
     clients = [socket.create_connection(service.addresses[0]) for _ in range(10)]
     async with running(service):
-        if connected_first:
-            await settled()
+        await settled()
         for client in clients:
             client.sendall(HEALTH)
         async with trio.open_nursery() as nursery:

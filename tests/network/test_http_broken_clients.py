@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from meshtracker.network.http import RECEIVE_BYTES
+from meshtracker.network.lobby import RECEIVE_BYTES
 from meshtracker.wire.http_response import parse_response
 from tests.http_support import fuzzed_requests, make_frontend, request
 from tests.network.http_service import HEALTH, announce, make_service, receive_all, running, settled

@@ -148,7 +148,7 @@ def test_slots_hold_what_a_request_says(sent: list[AnnounceRequest | None]) -> N
             assert slot[:2] == (b"\7" * 8, 0x07070707)
             continue
         fields = request.info_hash, request.peer_id, request.left, request.event, 258, request.key, request.numwant
-        assert slot == (ID, 1, TRANSACTION, *fields, request.port)
+        assert slot == (ID, 1, TRANSACTION, *fields, request.port.to_bytes(2, "big"))
 
 
 def test_quirk_1_event_4_is_paused() -> None:

@@ -1,4 +1,4 @@
-"""`network/_http.c` beside its oracle: a front end that reads every request in Python says the same."""
+"""The lobby, and `network/_http.c`, beside their oracle: a front end that reads every request says the same."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 import pytest
 
 from meshtracker.frontends.http import HttpFrontend
 from meshtracker.frontends.http_connection import HttpConnection
+from meshtracker.network.lobby import Lobby, Other, PlainLobby
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.swarm.access import Access
 from meshtracker.wire.http_answer import decode_announce
@@ -24,16 +24,9 @@ from tests.http_support import LIMITS, announce_target, request
 from tests.sanitizers import run_sanitized
 from tests.udp_support import make_node
 
-if TYPE_CHECKING:
-    from meshtracker.network._http import Other
+pytestmark = pytest.mark.timeout(100)
 
-try:
-    from meshtracker.network._http import Lobby
-except ImportError:  # these tests are not selected then
-    Lobby = None  # type: ignore[assignment,misc]  # a class, or none where there is no such module
-
-pytestmark = [pytest.mark.compiled, pytest.mark.timeout(100)]
-
+LOBBIES = tuple(dict.fromkeys((Lobby, PlainLobby)))
 HASHES = [bytes([number]) * 20 for number in range(1, 5)]
 NAMES = (b"info_hash", b"peer_id", b"port", b"left", b"event", b"numwant", b"key", b"compact", b"ip", b"supportcrypto")
 ODD_KEYS = (b"", b"77", b"00000000", b"0000000g")
@@ -54,15 +47,15 @@ USUAL = request(announce_target(key=b"0000ABCD", numwant=50, compact=1))
 
 
 class Twins:
-    """The same node twice, before one of which announces are answered in C as far as that can be."""
+    """The same node twice, before one of which announces are answered in a lobby as far as that can be."""
 
-    def __init__(self, stack: ExitStack, access: Access | None = None, max_peers: int = 1_000_000) -> None:
+    def __init__(self, stack: ExitStack, kind: type[Lobby], access: Access | None, max_peers: int) -> None:
         policy = TrackerPolicy(announce_jitter_seconds=0)
         nodes = [make_node(policy=policy, access=access, max_peers=max_peers) for _ in range(2)]
         self.native, self.oracle = (HttpFrontend(node=node) for node in nodes)
         self.refreshed = 0
         self.epoll = stack.enter_context(select.epoll())
-        self.lobby = Lobby(self.epoll.fileno(), 7, LIMITS.head_timeout_seconds, LIMITS.idle_timeout_seconds)
+        self.lobby = kind(self.epoll, 7, LIMITS.head_timeout_seconds, LIMITS.idle_timeout_seconds)
         stack.callback(self.lobby.close_all)
         self._stack = stack
 
@@ -118,9 +111,9 @@ class Twins:
 
 
 @contextmanager
-def twins(access: Access | None = None, max_peers: int = 1_000_000) -> Iterator[Twins]:
+def twins(kind: type[Lobby], access: Access | None = None, max_peers: int = 1_000_000) -> Iterator[Twins]:
     with ExitStack() as stack:
-        yield Twins(stack, access, max_peers)
+        yield Twins(stack, kind, access, max_peers)
 
 
 def same(native: bytes, oracle: bytes) -> bool:
@@ -153,6 +146,7 @@ def usual(rng: random.Random, port: int) -> dict[bytes, bytes]:
         b"peer_id": quote_from_bytes(b"-XX0001-%012d" % port, safe=rng.choice(("", "-0123456789"))).encode(),
         b"port": b"%d" % port,
         b"uploaded": b"0",
+        b"downloaded": b"%d" % rng.randrange(3),
         b"left": b"%d" % (port % 2 if rng.random() < 0.95 else rng.choice((0, 7, 2**63))),
         b"key": b"%08X" % (port * 1_000_003 + (rng.random() < 0.05)) if rng.random() < 0.95 else rng.choice(ODD_KEYS),
         b"numwant": rng.choice((b"50", b"3", b"0", b"200", b"1000", b"-1", b"", b"x")) if port % 3 else b"50",
@@ -190,6 +184,7 @@ def story(rng: random.Random, acts: int) -> Iterator[tuple[bytes, bytes, float]]
         yield head(values, version, fields), address, now
 
 
+@pytest.mark.parametrize("kind", LOBBIES)
 @pytest.mark.parametrize(
     ("access", "max_peers"),
     [
@@ -200,8 +195,10 @@ def story(rng: random.Random, acts: int) -> Iterator[tuple[bytes, bytes, float]]
     ],
     ids=["open", "allow", "deny", "full"],
 )
-def test_both_answer_the_same_and_come_to_the_same_rows(access: Access | None, max_peers: int) -> None:
-    with twins(access, max_peers) as pair:
+def test_both_answer_the_same_and_come_to_the_same_rows(
+    kind: type[Lobby], access: Access | None, max_peers: int
+) -> None:
+    with twins(kind, access, max_peers) as pair:
         for number, (data, address, now) in enumerate(story(random.Random(1), 6000)):
             if number in (3000, 4500):
                 for frontend in (pair.native, pair.oracle):
@@ -215,9 +212,10 @@ def test_both_answer_the_same_and_come_to_the_same_rows(access: Access | None, m
         assert pair.native._node.registry.statistics() == pair.oracle._node.registry.statistics()
 
 
-def test_what_is_not_one_whole_usual_request_is_for_python() -> None:
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_what_is_not_one_whole_usual_request_is_for_python(kind: type[Lobby]) -> None:
     address = bytes((192, 0, 2, 1))
-    with twins() as pair:
+    with twins(kind) as pair:
         pair.ask(USUAL, address, 0.0)
         refreshed = pair.refresh(USUAL, address, 0.0)
         assert refreshed is not None
@@ -230,9 +228,10 @@ def test_what_is_not_one_whole_usual_request_is_for_python() -> None:
         assert pair.refresh(USUAL, bytes(16), 0.0) is None
 
 
-def test_a_client_that_reads_nothing_is_owed_the_rest() -> None:
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_a_client_that_reads_nothing_is_owed_the_rest(kind: type[Lobby]) -> None:
     address = bytes((192, 0, 2, 1))
-    with twins() as pair:
+    with twins(kind) as pair:
         pair.ask(USUAL, address, 0.0)
         descriptor, client = pair.enter(address, 0.0)
         with socket.socket(socket.AF_UNIX, fileno=os.dup(descriptor)) as ours:
@@ -257,8 +256,9 @@ def test_a_client_that_reads_nothing_is_owed_the_rest() -> None:
         assert (received + unsent)[-whole:] == received[:whole]
 
 
-def test_who_is_gone_leaves_the_lobby() -> None:
-    with twins() as pair:
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_who_is_gone_leaves_the_lobby(kind: type[Lobby]) -> None:
+    with twins(kind) as pair:
         _, client = pair.enter(bytes((192, 0, 2, 1)), 0.0)
         assert pair.serve(0.0) == (0, [])
         assert len(pair.lobby) == 1
@@ -267,9 +267,10 @@ def test_who_is_gone_leaves_the_lobby() -> None:
         assert len(pair.lobby) == 0
 
 
-def test_an_answer_that_the_network_does_not_take_is_owed() -> None:
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_an_answer_that_the_network_does_not_take_is_owed(kind: type[Lobby]) -> None:
     address = bytes((192, 0, 2, 1))
-    with twins() as pair:
+    with twins(kind) as pair:
         pair.ask(USUAL, address, 0.0)
         _, client = pair.enter(address, 0.0)
         client.sendall(USUAL)
@@ -283,8 +284,9 @@ def test_an_answer_that_the_network_does_not_take_is_owed() -> None:
             ours.send(unsent)
 
 
-def test_a_descriptor_that_is_nobodys_here_is_named() -> None:
-    with twins() as pair:
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_a_descriptor_that_is_nobodys_here_is_named(kind: type[Lobby]) -> None:
+    with twins(kind) as pair:
         ours, client = socket.socketpair()
         with ours, client:
             pair.epoll.register(ours.fileno(), select.EPOLLIN)
@@ -292,9 +294,10 @@ def test_a_descriptor_that_is_nobodys_here_is_named() -> None:
             assert pair.serve(0.0) == (0, [(ours.fileno(), b"", 0.0, None)])
 
 
-def test_who_waits_beyond_its_deadline_leaves() -> None:
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_who_waits_beyond_its_deadline_leaves(kind: type[Lobby]) -> None:
     address = bytes((192, 0, 2, 1))
-    with twins() as pair:
+    with twins(kind) as pair:
         (early, _), (late, _) = pair.enter(address, 0.0), pair.enter(address, 5.0)
         head = LIMITS.head_timeout_seconds
         assert sorted(pair.lobby.deadlines()) == [(head, early), (5.0 + head, late)]
@@ -310,28 +313,30 @@ def test_who_waits_beyond_its_deadline_leaves() -> None:
             os.fstat(late)
 
 
-def test_at_the_bound_one_more_is_left_to_python() -> None:
-    with twins() as pair, socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_at_the_bound_one_more_is_left_to_python(kind: type[Lobby]) -> None:
+    with twins(kind) as pair, socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
         listener.setblocking(False)
         clients = [stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(4)]
         refreshes = pair.native.refreshes(0.0)
-        accepted, refreshed, broken, error, others = pair.lobby.accept(listener.fileno(), 16, 2, 0.0, refreshes)
+        accepted, refreshed, broken, error, others = pair.lobby.accept(listener, 16, 2, 0.0, refreshes)
         assert (accepted, refreshed, broken, error, len(pair.lobby)) == (3, 0, 0, 0, 2)
         [(descriptor, address, deadline, outcome)] = others
         os.close(descriptor)
         assert (address, deadline, outcome) == (bytes((127, 0, 0, 1)), LIMITS.head_timeout_seconds, None)
         # One that is answered and stays takes a place, too.
         clients[3].sendall(USUAL)
-        accepted, refreshed, _, _, others = pair.lobby.accept(listener.fileno(), 16, 0, 0.0, refreshes)
+        accepted, refreshed, _, _, others = pair.lobby.accept(listener, 16, 0, 0.0, refreshes)
         [(descriptor, _, deadline, outcome)] = others
         os.close(descriptor)
         assert (accepted, refreshed) == (1, 1)
         assert (deadline, outcome) == (LIMITS.idle_timeout_seconds, (b"", True))
 
 
-def test_one_that_is_served_to_its_end_needs_no_room() -> None:
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_one_that_is_served_to_its_end_needs_no_room(kind: type[Lobby]) -> None:
     ending = request(announce_target(key=b"0000ABCD"), b"Connection: close")
-    with twins() as pair, socket.create_server(("::1", 0), family=socket.AF_INET6, dualstack_ipv6=False) as six:
+    with twins(kind) as pair, socket.create_server(("::1", 0), family=socket.AF_INET6, dualstack_ipv6=False) as six:
         six.setblocking(False)
         with socket.create_server(("127.0.0.1", 0)) as four:
             four.setblocking(False)
@@ -339,7 +344,7 @@ def test_one_that_is_served_to_its_end_needs_no_room() -> None:
                 with socket.create_connection(listener.getsockname()[:2]) as client:
                     client.sendall(ending)
                     accepted, refreshed, _, _, others = pair.lobby.accept(
-                        listener.fileno(), 16, 0, 0.0, pair.native.refreshes(0.0)
+                        listener, 16, 0, 0.0, pair.native.refreshes(0.0)
                     )
                     assert (accepted, refreshed) == (1, int(is_answered))
                     assert len(others) == 1 - is_answered, "IPv6 clients are for Python"
@@ -349,10 +354,10 @@ def test_one_that_is_served_to_its_end_needs_no_room() -> None:
         assert len(pair.lobby) == 0
 
 
-def fuzz(seed: int, count: int) -> None:
+def fuzz(kind: type[Lobby], seed: int, count: int) -> None:
     """Requests with bytes changed, cut out and put in; run by itself under sanitizers too."""
     rng = random.Random(seed)
-    with twins() as pair:
+    with twins(kind) as pair:
         for data, address, now in story(rng, count):
             turned = bytearray(data)
             for _ in range(rng.choice((0, 1, 1, 3))):
@@ -365,12 +370,13 @@ def fuzz(seed: int, count: int) -> None:
         assert rows(pair.native) == rows(pair.oracle)
 
 
-def test_fuzzed_requests() -> None:
-    fuzz(3, 6000)
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_fuzzed_requests(kind: type[Lobby]) -> None:
+    fuzz(kind, 3, 6000)
 
 
+@pytest.mark.compiled
 @pytest.mark.long
 def test_fuzzed_requests_under_sanitizers(tmp_path: Path) -> None:
-    run_sanitized(
-        "from tests.network.test_http_refreshes import fuzz\nfor seed in range(4): fuzz(seed, 15_000)", into=tmp_path
-    )
+    program = "from tests.network.test_lobby import Lobby, fuzz\nfor seed in range(4): fuzz(Lobby, seed, 15_000)"
+    run_sanitized(program, into=tmp_path)
