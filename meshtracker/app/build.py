@@ -35,7 +35,6 @@ from meshtracker.network.dialer import Dialer, DialPolicy
 from meshtracker.network.door import ListenPolicy
 from meshtracker.network.link import LinkService
 from meshtracker.network.listener import Listener
-from meshtracker.network.lobby import RECEIVE_BYTES
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node
 from meshtracker.node.policy import TrackerPolicy
@@ -256,8 +255,8 @@ def build_http(
     service = http.HttpService(
         sockets.http,
         open_connection=lambda address, now: HttpConnection(frontend=frontend, limits=limits, address=address, now=now),
-        # Behind a proxy, who asks is in a header field; and what is one too long is for the connection to say.
-        frontend=None if settings.http.trusted_proxies or limits.max_head_bytes < RECEIVE_BYTES else frontend,
+        # Behind a proxy, who asks is in a header field.
+        frontend=None if settings.http.trusted_proxies else frontend,
         max_connections=max_connections,
         max_batch_connections=settings.http.max_batch_connections,
         head_timeout_seconds=limits.head_timeout_seconds,

@@ -143,8 +143,8 @@ class BatchedDatagrams:
                     position = swarm.v4.find_current(identity, state, address + port, due_stamp)
                 if position == -1:
                     heard = event if event <= _PAUSED else _NO_EVENT
-                    at = int.from_bytes(port, "big")
-                    position = take(info_hash, peer_id, key, address, at, heard, not left, now)
+                    number = int.from_bytes(port, "big")
+                    position = take(info_hash, peer_id, key, address, number, heard, not left, now)
                     swarm = swarms.get(info_hash)
                 if position is not None:
                     pack = swarm.v4 if swarm is not None else _NOBODY

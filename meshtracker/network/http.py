@@ -1,7 +1,7 @@
 """HTTP connections of the tracker: one task waits on an epoll set of its own and serves all that are ready in a batch.
 
 A task for each connection would cost several times what its announce does. Nobody can hold others up: sockets never
-block, a batch is bounded, connections have deadlines and a bounded number. Idle connections wait in the lobby, which
+block, a batch is bounded, connections have deadlines and a bounded number. Connections begin in the lobby, which
 answers usual announces; only other requests make a `_Client` of one.
 """
 
@@ -21,7 +21,7 @@ import structlog
 import trio
 
 from meshtracker.network.addresses import bound_address, listening_socket
-from meshtracker.network.lobby import RECEIVE_BYTES, Lobby, Outcome, connected_socket
+from meshtracker.network.lobby import RECEIVE_BYTES, TAKES_BACK, Lobby, Outcome, connected_socket
 from meshtracker.node.refreshes import NO_REFRESHES, Refreshes
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ TURN_SECONDS = 0.01
 ACCEPTED_AT_ONCE = 16
 """So many have a turn to the end once accepted, and may be open beyond the bound for a moment."""
 SERVED_AT_ONCE = 512
-"""As many have a turn to the end in the lobby, where no clock is looked at: a few milliseconds."""
+"""As many have a turn to the end in the lobby, where no clock is looked at: less than ten milliseconds."""
 CLOSED_AT_ONCE = 256
 """At their deadlines; a crowd that came at once and said nothing leaves at once."""
 EVICTED_SHARE = 100
@@ -383,7 +383,7 @@ class HttpService:
                 self._epoll.register(descriptor, events)
             client.events = events
         # Without a front end nothing is answered there, and it would leave again with the next request.
-        if self._frontend is not None and events == select.EPOLLIN and client.connection.is_idle:
+        if TAKES_BACK and self._frontend is not None and events == select.EPOLLIN and client.connection.is_idle:
             self._lobby.add(descriptor, client.address, client.connection.deadline)
             client.socket.detach()
             del self._clients[descriptor]

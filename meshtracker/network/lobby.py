@@ -2,10 +2,9 @@
 
 A connection of which nothing is known but whose it is and until when it may wait has a seat in the lobby. What it sends
 is taken in here, and if that is one whole announce of the usual form it is answered, once the node has taken note of
-what it changes, if it does. Anything else leaves the lobby with its connection, which `network.http` and its front end
-serve until it is idle again.
+what it changes, if it does. Anything else leaves the lobby with its connection, for `network.http` and its front end.
 
-Where it was compiled, `_http.c` does what `Lobby` does here, for more announces.
+Where it was compiled, `_http.c` does what `Lobby` does here, whatever the order of an announce's parameters.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from meshtracker.model import Event, PeerState
-from meshtracker.node.refreshes import KEY_BITS, Refreshes
+from meshtracker.node.refreshes import KEY_BITS, NO_REFRESHES, Refreshes
 from meshtracker.swarm.peers import PeerPack
 from meshtracker.swarm.selection import chosen_addresses
 from meshtracker.wire.compact import COMPACT_BYTES, IPV4_BYTES, packed_address
@@ -101,10 +100,13 @@ class Lobby:
                     others.append((descriptor, b"", 0.0, None))
                     continue
                 try:
-                    outcome = self._serve_one(seat, refreshes, now)
+                    data = seat.receive(RECEIVE_BYTES, _DONTWAIT)
+                except BlockingIOError:
+                    continue
                 except OSError:
                     broken += 1
-                    outcome = b""
+                    data = b""
+                outcome = self._answer(seat, data, refreshes, now)
                 if outcome is _KEPT:
                     answered += 1
                     seat.deadline = now + self._idle_seconds
@@ -115,7 +117,7 @@ class Lobby:
                     answered += isinstance(outcome, tuple)
                     del self._seats[descriptor]
                     others.append((seat.socket.detach(), seat.address, seat.deadline, outcome))
-                elif outcome is not None:
+                else:
                     self.close(descriptor)
         return answered, broken, others
 
@@ -144,11 +146,15 @@ class Lobby:
                 continue
             accepted += 1
             seat = _Seat(connected, packed_address(source[0]), now + self._head_seconds)
+            data: bytes | None = None
             try:
-                outcome = self._serve_one(seat, refreshes, now)
+                data = seat.receive(RECEIVE_BYTES, _DONTWAIT)
+            except BlockingIOError:
+                pass
             except OSError:
                 broken += 1
-                outcome = b""
+                data = b""
+            outcome = None if data is None else self._answer(seat, data, refreshes, now)
             answered += isinstance(outcome, tuple)
             if outcome is _ENDED or outcome == b"":
                 connected.close()
@@ -186,15 +192,10 @@ class Lobby:
         for descriptor in list(self._seats):
             self.close(descriptor)
 
-    def _serve_one(self, seat: _Seat, known: Refreshes, now: float) -> Outcome | None:
-        """None if nothing came, and no bytes if the client is gone. Raises OSError for a connection that broke."""
-        try:
-            data = seat.receive(RECEIVE_BYTES, _DONTWAIT)
-        except BlockingIOError:
-            return None
-        asked = parse_usual(data)
+    def _answer(self, seat: _Seat, data: bytes, known: Refreshes, now: float) -> Outcome:
         address = seat.address
-        if asked is None or len(address) != IPV4_BYTES:
+        asked = parse_usual(data) if len(address) == IPV4_BYTES and known is not NO_REFRESHES else None
+        if asked is None:
             return data
         info_hash, peer_id, key, port, seeding, event, numwant, keep_alive = asked
         swarms, listed, _, allowed_mark, take, due_stamp, interval_seconds, least_seconds, jitter, usual, most = known
@@ -249,3 +250,6 @@ PlainLobby: Final = Lobby
 if not TYPE_CHECKING:
     with suppress(ImportError):  # or the package is installed as plain Python
         from meshtracker.network._http import Lobby
+
+TAKES_BACK: Final = Lobby is not PlainLobby
+"""May a connection that has left come back when it is idle? In plain Python that would cost more than it saves."""

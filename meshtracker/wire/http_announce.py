@@ -17,22 +17,27 @@ from meshtracker.wire.http_head import RequestHeadError, head_end, keeps_alive
 from meshtracker.wire.query import parse_event, parse_info_hash, parse_number, parse_parameters, percent_decode
 
 _USUAL = re.compile(
-    rb"GET /announce\?info_hash=([^&=?\s]+)&peer_id=([^&=?\s]+)&port=([0-9]{1,5})&uploaded=[0-9]*&downloaded=[0-9]*"
-    rb"&left=([0-9]{1,18})(&[^k\s]*)key=([0-9A-Fa-f]{8})((?:&\S*)?) HTTP/1\.([01])\r(\n.*)",
+    rb"GET /announce\?info_hash=([^&=?\s]{20,60})&peer_id=([^&=?\s]{20,60})&port=([0-9]{1,5})&uploaded=[0-9]{0,20}"
+    rb"&downloaded=[0-9]{0,20}&left=([0-9]{1,18})(&[^k\s]{0,200})key=([0-9A-Fa-f]{8})((?:&\S{0,300})?)"
+    rb" HTTP/1\.([01])\r(\n.{0,1000})",
     re.DOTALL,
 )
-"""No ``k`` between ``left`` and the key, since what scans for one letter is fast, and no client has one there."""
+"""No ``k`` between ``left`` and the key: what scans for one letter is fast, and few clients have one there.
+
+All is bounded, so that whoever sends what takes long to read is sent on to where the clock is looked at.
+"""
 _MAX_PORT = 0xFFFF
 _READ_HERE = (b"info_hash", b"peer_id", b"port", b"left", b"key")
 _ITS_ADDRESS = (b"ip", b"ipv4", b"ipv6")
 _CACHED = 1024
-"""What is the same for all clients of a kind is looked at once; a request is at most 4 KiB, so this is at most 8 MB."""
+"""What is the same for most clients of a kind is looked at once; at most 2 MB."""
 
 
 UsualAnnounce: TypeAlias = tuple[bytes, bytes, int, int, bool, Event, int, bool]
-"""info_hash, peer_id, key, port (neither of them 0), is it a seeder, event, numwant, keep_alive; the answer is compact.
+"""info_hash, peer_id, key and port (neither is 0), is it a seeder, event, numwant, keep_alive; the answer is compact.
 
-A plain tuple, for one with names takes as long to make as to read the request."""
+A plain tuple, for one with names takes as long to make as to read the request.
+"""
 
 
 def parse_usual(data: bytes) -> UsualAnnounce | None:

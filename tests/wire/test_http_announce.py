@@ -108,3 +108,21 @@ def test_less_or_more_than_one_request_is_not_usual(whole: bytes) -> None:
 def test_what_matters_and_is_odd_is_not_usual(before: bytes, after: bytes) -> None:
     assert before in LIBTORRENT
     assert parse_usual(LIBTORRENT.replace(before, after)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"info_hash=", b"info_hash=" + b"%" * 3000),
+        (b"peer_id=", b"peer_id=" + b"%" * 3000),
+        (b"numwant=200", b"numwant=" + b"%" * 3000),
+        (b"&redundant=0", b"&" * 3000),
+        (b"&corrupt=0", b"&corrupt=" + b"0" * 3000),
+        (b"Accept-Encoding: gzip", b"\r\n".join([b"connection: x"] * 200)),
+    ],
+    ids=lambda value: value[:20].decode(),
+)
+def test_what_takes_long_to_read_is_not_read_here(before: bytes, after: bytes) -> None:
+    """No clock is looked at between the requests of many connections."""
+    assert before in LIBTORRENT
+    assert parse_usual(LIBTORRENT.replace(before, after)) is None
