@@ -84,6 +84,7 @@ def write(redis: Redis, stream: list[Change], pace: Pace, *, is_followed: bool) 
             count = 0
             read = int(str(_text(redis.ask(b"GET", READ))))
         if count < 1:
+            # To look without a pause would take the core from Redis' other clients.
             time.sleep(IDLE_SECONDS)
             continue
         clock = b"%d" % time.time_ns()
@@ -100,6 +101,7 @@ def read(redis: Redis, stream: list[Change], pace: Pace, *, answer: bytes) -> No
     while not pace.is_over:
         count = min(PIPELINE, int(str(_text(redis.ask(b"GET", WRITTEN)))) - pace.done)
         if count < 1:
+            # As above: there is nothing new, or the other has not got so far.
             time.sleep(IDLE_SECONDS)
             continue
         hashes = [stream[at % len(stream)][0] for at in range(pace.done, pace.done + count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import select
@@ -282,6 +283,18 @@ def test_an_answer_that_the_network_does_not_take_is_owed(kind: type[Lobby]) -> 
         assert unsent, "it was answered, and whoever sends that meets the error"
         with pytest.raises(BrokenPipeError), socket.socket(socket.AF_UNIX, fileno=descriptor) as ours:
             ours.send(unsent)
+
+
+@pytest.mark.parametrize("kind", LOBBIES)
+def test_an_error_of_the_node_is_not_taken_for_one_of_the_network(kind: type[Lobby]) -> None:
+    def fail(*announce: object) -> int | None:
+        raise OSError(errno.EIO, "the node's own")
+
+    with twins(kind) as pair:
+        _, client = pair.enter(bytes((192, 0, 2, 1)), 0.0)
+        client.sendall(USUAL)
+        with pytest.raises(OSError, match="the node's own"):
+            pair.lobby.serve(100, 0.0, pair.native.refreshes(0.0)._replace(take=fail))
 
 
 @pytest.mark.parametrize("kind", LOBBIES)
