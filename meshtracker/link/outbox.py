@@ -26,16 +26,12 @@ class Outbox:
         """Is anything waiting to be sealed?"""
         return bool(self._groups)
 
-    @property
-    def is_full(self) -> bool:
-        """Is it time to seal, whatever the clock says?"""
-        return self._size >= self._max_batch_bytes
-
-    def add(self, info_hash: bytes, record: PeerRecord) -> None:
-        """Append one record; stamps never run backwards within a batch."""
+    def add(self, info_hash: bytes, record: PeerRecord) -> bool:
+        """Append one record; stamps never run backwards within a batch. Is it time to seal, whatever the clock says?"""
         if not self._groups:
             self._base = record.stamp
         self._append(info_hash, encode_record(record, self._base))
+        return self._size >= self._max_batch_bytes
 
     def add_completed(self, info_hash: bytes, total: int) -> None:
         """Append the swarm's number of completed downloads at this node."""

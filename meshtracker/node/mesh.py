@@ -75,6 +75,8 @@ class Mesh:
         self._logs = Logs(max_bytes=policy.max_log_bytes)
         self._logs.start(name, Position(incarnation, 0))
         self._outbox = Outbox(origin=name, incarnation=incarnation, max_batch_bytes=policy.max_batch_bytes)
+        self.noted = 0
+        """Changes by clients of this node since the start."""
         self._sealed_at = float("-inf")
         self._lacked = self._had = 0
         """See `lacks_swarms`."""
@@ -87,10 +89,10 @@ class Mesh:
 
     def note(self, info_hash: bytes, record: PeerRecord, now: float) -> None:
         """A client of this node changed a swarm: goes out with the next batch."""
+        self.noted += 1
         if self.on_note is not None:
             self.on_note(info_hash, record)
-        self._outbox.add(info_hash, record)
-        if self._outbox.is_full:
+        if self._outbox.add(info_hash, record):
             self._seal(now)
 
     def note_completed(self, info_hash: bytes, total: int) -> None:

@@ -15,7 +15,6 @@ from meshtracker import __version__
 from meshtracker.errors import ClientError
 from meshtracker.link.clock import HybridClock
 from meshtracker.model import (
-    LEFT_UNKNOWN,
     PEER_ID_BYTES,
     SCRAPE_UNKNOWN,
     STAMP_COUNTER_BITS,
@@ -48,10 +47,9 @@ _LEECHER: Final = int(PeerState.LEECHER)
 _PARTIAL: Final = int(PeerState.PARTIAL)
 _SEEDER: Final = int(PeerState.SEEDER)
 _REMOVED: Final = int(PeerState.REMOVED)
-_EVENTS: Final = tuple(Event)
-_COMPLETED: Final = Event.COMPLETED
-_STOPPED: Final = Event.STOPPED
-_PAUSED: Final = Event.PAUSED
+_COMPLETED: Final = int(Event.COMPLETED)
+_STOPPED: Final = int(Event.STOPPED)
+_PAUSED: Final = int(Event.PAUSED)
 
 KEPT_COMMANDS = 50
 """Commands of operators that status still shows."""
@@ -110,20 +108,19 @@ class Node:
         self._dials = dials
         self._started = now
         self._refresh_ms = int(self.policy.refresh_seconds * 1000)
-        self._announces = self._scrapes = self._refused = self._changes = 0
+        self._announces = self._scrapes = self._refused = 0
 
     # ------------------------------------------------------------ clients
 
     def announce(self, request: AnnounceRequest, now: float) -> AnnounceAnswer:
         """Take note of a client and give it peers. Raises `ClientError` if the torrent is not served here."""
         self._announces += 1
-        swarm = self.registry.swarms.get(request.info_hash)
-        if not self._serves(request.info_hash, swarm):
+        info_hash, peer_id, key, address = request.info_hash, request.peer_id, request.key, request.address
+        asker = self.take(info_hash, peer_id, key, address, request.port, request.event, request.left == 0, now)
+        if asker is None:
             self._refused += 1
             raise ClientError("this torrent is not registered with this tracker", retry_in_minutes=60)
-        identity = _identity(request)
-        swarm, asker = self._take(swarm, identity, request, now)
-        return self._answer(swarm, identity, asker, request)
+        return self._answer(self.registry.swarms.get(info_hash), asker, request)
 
     def take(
         self,
@@ -136,74 +133,61 @@ class Node:
         seeding: bool,
         now: float,
     ) -> int | None:
-        """Take note of what an announce changes, for who answers it by `refreshes`; None if it is not served here.
+        """Take note of what an announce changes; None if the torrent is not served here.
 
         Returns the client's position in the pack of its family, -1 if it is not there. Harmless if done twice.
         """
         swarm = self.registry.swarms.get(info_hash)
-        if not self._serves(info_hash, swarm):
+        if (swarm is None or swarm.allowed_mark is not self._allowed_mark) and not self._serves(info_hash, swarm):
             return None
-        left = 0 if seeding else LEFT_UNKNOWN
-        request = AnnounceRequest(info_hash, peer_id, key, address, port, _EVENTS[event], left)
-        _, asker = self._take(swarm, _identity(request), request, now)
+        identity = _identity(peer_id, key, address)
+        if event == _STOPPED:
+            if swarm is not None:
+                self._remove(info_hash, swarm, identity, pack_peer(address, port), now)
+            return -1
+        if not port:
+            return -1
+        if swarm is None:
+            swarm = self.registry.swarm(info_hash)
+        state = _SEEDER if seeding else _PARTIAL if event == _PAUSED else _LEECHER
+        asker = self._hear(info_hash, swarm, identity, pack_peer(address, port), state, event == _COMPLETED, now)
+        if asker < 0:
+            self.registry.forget_if_empty(info_hash)
         return asker
 
     def _serves(self, info_hash: bytes, swarm: Swarm | None) -> bool:
-        if swarm is not None and swarm.allowed_mark is self._allowed_mark:
-            return True
         if not self.access.allows(info_hash):
             return False
         if swarm is not None:
             swarm.allowed_mark = self._allowed_mark
         return True
 
-    def _take(
-        self, swarm: Swarm | None, identity: bytes, request: AnnounceRequest, now: float
-    ) -> tuple[Swarm | None, int]:
-        """Returns the swarm, if there is one now, and the client's position in it."""
-        info_hash = request.info_hash
-        asker = -1
-        if request.event is _STOPPED:
-            if swarm is not None:
-                self._remove(info_hash, swarm, identity, pack_peer(request.address, request.port), now)
-        elif request.port:
-            if swarm is None:
-                swarm = self.registry.swarm(info_hash)
-            asker = self._hear(swarm, identity, request, now)
-            if asker < 0:
-                self.registry.forget_if_empty(info_hash)
-        return swarm, asker
-
-    def _hear(self, swarm: Swarm, identity: bytes, request: AnnounceRequest, now: float) -> int:
+    def _hear(
+        self, info_hash: bytes, swarm: Swarm, identity: bytes, address: bytes, state: int, completed: bool, now: float
+    ) -> int:
         """Write what a client announced, if it is news; returns the client's position (-1: not stored)."""
-        address = pack_peer(request.address, request.port)
         pack = swarm.v4 if len(address) == COMPACT_BYTES else swarm.pack(COMPACT6_BYTES)
-        state = _SEEDER if request.left == 0 else _PARTIAL if request.event is _PAUSED else _LEECHER
-        position = pack.find_current(identity, state, address, self._refresh_due(now))
-        if position >= 0:
-            return position
         position = pack.find(identity)
         if position < 0:
-            position = _find_rekeyed(pack, request.peer_id, address)
+            position = _find_rekeyed(pack, identity, address)
             if position >= 0:
                 identity = pack.identity(position)
-                if pack.find_current(identity, state, address, self._refresh_due(now)) >= 0:
-                    return position
-        moved, before = True, -1
+        stays, before = False, -1
         if position >= 0:
-            _, _, before = pack.fields(position)
-            moved = before == _REMOVED or pack.address(position) != address
-        if moved:
-            self._evict_namesake(swarm, pack, identity, address, request.info_hash, now)
+            written, _, before = pack.fields(position)
+            stays = before != _REMOVED and pack.address(position) == address
+            if stays and before == state and written >= self._refresh_due(now):
+                return position
+        if not stays and self._evict_namesake(info_hash, swarm, pack, identity, address, now):
             position = pack.find(identity)
         stamp = self.clock.tick(now)
         position = self.registry.write(swarm, pack, position, (identity, stamp, _OWN, state), address)
         if position >= 0:
-            self._note(request.info_hash, PeerRecord(identity, stamp, state, len(address), address), now)
-            if request.event is _COMPLETED and before != _SEEDER:
+            self.mesh.note(info_hash, PeerRecord(identity, stamp, state, len(address), address), now)
+            if completed and before != _SEEDER:
                 total = (swarm.completed or {}).get(_OWN, 0) + 1
                 swarm.count_completed(_OWN, total)
-                self.mesh.note_completed(request.info_hash, total)
+                self.mesh.note_completed(info_hash, total)
         return position
 
     def _refresh_due(self, now: float) -> int:
@@ -238,32 +222,30 @@ class Node:
         self._announces += announces
 
     def _evict_namesake(
-        self, swarm: Swarm, pack: PeerPack, identity: bytes, address: bytes, info_hash: bytes, now: float
-    ) -> None:
+        self, info_hash: bytes, swarm: Swarm, pack: PeerPack, identity: bytes, address: bytes, now: float
+    ) -> bool:
         """Remove another client at the very address this one speaks from: it is what ran there before a restart."""
         position = pack.find_address(address)
-        if position >= 0 and pack.identity(position) != identity:
-            self._bury(info_hash, swarm, pack, position, now)
+        if position < 0 or pack.identity(position) == identity:
+            return False
+        self._bury(info_hash, swarm, pack, position, now)
+        return True
 
     def _remove(self, info_hash: bytes, swarm: Swarm, identity: bytes, address: bytes, now: float) -> None:
         """A client stopped: it leaves in both families."""
         for pack in swarm.packs():
             position = pack.find(identity)
             if position < 0 and pack.address_bytes == len(address):
-                position = _find_rekeyed(pack, identity[:PEER_ID_BYTES], address)
+                position = _find_rekeyed(pack, identity, address)
             if 0 <= position < pack.live:
                 self._bury(info_hash, swarm, pack, position, now)
 
     def _bury(self, info_hash: bytes, swarm: Swarm, pack: PeerPack, position: int, now: float) -> None:
         identity, stamp = pack.identity(position), self.clock.tick(now)
         self.registry.write(swarm, pack, position, (identity, stamp, _OWN, _REMOVED), b"")
-        self._note(info_hash, PeerRecord(identity, stamp, _REMOVED, pack.address_bytes, b""), now)
+        self.mesh.note(info_hash, PeerRecord(identity, stamp, _REMOVED, pack.address_bytes, b""), now)
 
-    def _note(self, info_hash: bytes, record: PeerRecord, now: float) -> None:
-        self._changes += 1
-        self.mesh.note(info_hash, record, now)
-
-    def _answer(self, swarm: Swarm | None, identity: bytes, asker: int, request: AnnounceRequest) -> AnnounceAnswer:
+    def _answer(self, swarm: Swarm | None, asker: int, request: AnnounceRequest) -> AnnounceAnswer:
         policy = self.policy
         complete, incomplete, downloaded, downloaders = swarm.counts() if swarm is not None else (0, 0, 0, 0)
         answer = AnnounceAnswer(
@@ -275,9 +257,10 @@ class Node:
             downloaders,
         )
         wanted = policy.numwant_default if request.numwant < 0 else min(request.numwant, policy.numwant_max)
-        if swarm is None or not wanted or request.event is _STOPPED:
+        if swarm is None or not wanted or request.event == _STOPPED:
             return answer
         ipv4, both = len(request.address) == IPV4_BYTES, request.both_families
+        identity = _identity(request.peer_id, request.key, request.address)
         if ipv4 or both:
             position = asker if ipv4 else swarm.v4.find(identity)
             answer.peers, answer.peer_ids = self._choose(swarm.v4, wanted, position, request)
@@ -367,7 +350,7 @@ class Node:
             version=__version__,
             uptime_seconds=now - self._started,
             tracker=TrackerStatistics(
-                announces=self._announces, scrapes=self._scrapes, refused=self._refused, changes=self._changes
+                announces=self._announces, scrapes=self._scrapes, refused=self._refused, changes=self.mesh.noted
             ),
             registry=self.registry.statistics(),
             mesh=self.mesh.statistics(),
@@ -380,20 +363,22 @@ class Node:
         )
 
 
-def _find_rekeyed(pack: PeerPack, peer_id: bytes, address: bytes) -> int:
+def _find_rekeyed(pack: PeerPack, identity: bytes, address: bytes) -> int:
     """Position of a client known by another key, with this very peer id and address (-1: none).
 
     aria2 draws a new key for each announce over UDP.
     """
     position = pack.find_address(address)
-    return position if position >= 0 and pack.identity(position)[:PEER_ID_BYTES] == peer_id else -1
+    if position >= 0 and pack.identity(position)[:PEER_ID_BYTES] == identity[:PEER_ID_BYTES]:
+        return position
+    return -1
 
 
-def _identity(request: AnnounceRequest) -> bytes:
+def _identity(peer_id: bytes, key: int, address: bytes) -> bytes:
     """Peer id and key; the first bit of the key says whose idea it was.
 
     A client that sent no key is known by its IP address instead. Nobody else can move or remove it then, not even by
     sending that address's checksum as a key.
     """
-    key = request.key & KEY_BITS if request.key else zlib.crc32(request.address) | _KEYLESS
-    return request.peer_id + key.to_bytes(4, "big")
+    told = key & KEY_BITS if key else zlib.crc32(address) | _KEYLESS
+    return peer_id + told.to_bytes(4, "big")

@@ -202,19 +202,18 @@ class PeerPack(_Reading):
 
     def find_current(self, identity: bytes, state: int, address: bytes, stamp: int) -> int:
         """Position of a client's row if it says just this and was written at ``stamp`` or later; else -1."""
-        rows, size = self.rows, self.address_bytes
-        # Not by way of `find` and `fields`: most announces come through here, and a call costs as much as it does.
-        if self._by_identity is not None:
-            at = self._by_identity.get(identity, -1) * ROW_BYTES
-        else:
-            at = rows.find(identity)
-            while at > 0 and at % ROW_BYTES:
-                at = rows.find(identity, at + 1)
-        if at < 0 or rows[at + ROW_BYTES - 1] != state or _STAMP_ONLY.unpack_from(rows, at)[0] < stamp:
+        # Most announces come through here. By the address first, for to search the rows takes longer.
+        position = self.find_address(address)
+        if position >= 0:
+            found, written, _, known = _ROW.unpack_from(self.rows, position * ROW_BYTES)
+            if found == identity:
+                return position if known == state and written >= stamp else -1
+        # Nobody alive is there, or the other of two clients that claimed one address on two nodes at once.
+        position = self.find(identity)
+        if position < 0 or self.address(position) != address:
             return -1
-        position = at // ROW_BYTES
-        start = position * size
-        return position if self.addresses[start : start + size] == address else -1
+        written, _, known = self.fields(position)
+        return position if known == state and written >= stamp else -1
 
     def addresses_of(self, ranges: list[Range]) -> bytes:
         """Compact addresses of positions, one after the other."""
@@ -233,7 +232,7 @@ class PeerPack(_Reading):
         if not 0 <= position < stop:
             return bytes(addresses[: stop * size])
         start = position * size
-        return bytes(addresses[:start] + addresses[start + size : stop * size])
+        return b"".join((addresses[:start], addresses[start + size : stop * size]))
 
     def older_than(self, stamp: int, start: int, stop: int) -> list[int]:
         """Positions from ``start`` up to ``stop`` whose stamp is smaller, in order."""
@@ -253,7 +252,8 @@ class PeerPack(_Reading):
             self.rows += packed
             self.addresses += address
         else:
-            self._unindex(position)
+            if self._by_identity is not None:
+                self._unindex(position)
             self.partials -= self.rows[position * ROW_BYTES + ROW_BYTES - 1] == _PARTIAL
         position = self._make_way(position, _PARTITION[state])
         self._set(position, packed, address)

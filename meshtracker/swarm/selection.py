@@ -55,6 +55,8 @@ def _run(start: int, stop: int, wanted: int, asker: int, random: Random) -> list
         asker = stop
     low = start + int(random() * (stop - start))
     high = low + wanted
+    if high <= asker:
+        return [(low, high)]
     if high <= stop:
         return _around(low, high, asker)
     return _around(low, stop, asker) + _around(start, high - (stop - start), asker)

@@ -76,7 +76,7 @@ class Swarm:
 
     def put(self, pack: PeerPack, position: int, row: RowFields, address: bytes) -> int:
         """Write a row of one of this swarm's packs; returns its position."""
-        if self._alone(pack):
+        if self.six is None or self._alone(pack):
             return pack.put(position, row, address)
         self._count_twin(row[0], -1)
         position = pack.put(position, row, address)

@@ -59,17 +59,16 @@ def test_a_download_may_be_the_first_word_of_a_batch() -> None:
 
 def test_a_full_outbox_fits_a_frame() -> None:
     outbox = outbox_of()
-    number = 0
-    while not outbox.is_full:
+    number = 1
+    # Every record in a swarm of its own: the largest there is to a record.
+    while not outbox.add(number.to_bytes(20, "big"), record_of(number)):
         number += 1
-        # Every record in a swarm of its own: the largest there is to a record.
-        outbox.add(number.to_bytes(20, "big"), record_of(number))
     outbox.add_completed(ONE, (1 << 63) - 1)
     sealed = outbox.seal(0)
     batch, content = opened(sealed)
     assert 55_000 <= len(batch.body) <= MAX_PAYLOAD_BYTES
     assert len(content) == number + 1
-    assert not outbox.is_full
+    assert not outbox.add(ONE, record_of(1))
 
 
 def test_an_earlier_life_goes_out_again_in_this_one() -> None:
