@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define RECEIVE_BYTES 4096   /* as in lobby.py */
+#define MAX_PARAMETERS 64    /* as in wire/query.py, of which the last may be empty */
 #define MAX_FIELD_BYTES 64   /* A Connection field has a word or two. */
 #define ROOM_BEFORE_PEERS 512
 #define MAX_EVENTS 256
@@ -148,12 +149,14 @@ static uint32_t event(Text value)
 static int read_query(Text query, Request *request)
 {
     enum { INFO_HASH = 1, PEER_ID = 2, PORT = 4, LEFT = 8, EVENT = 16, NUMWANT = 32, KEY = 64, NEEDED = 1 | 2 | 4 | 8 | 64 };
-    int seen = 0;
+    int seen = 0, parameters = 0;
     request->numwant = -1;
     request->announce = (Announce){.info_hash = request->info_hash, .peer_id = request->peer_id, .address = request->address};
     while (query.size > 0) {
         Text value = take(&query, '&'), name = take(&value, '=');
         int what = 0;
+        if (++parameters >= MAX_PARAMETERS)
+            return 0;
         if (is(name, "info_hash")) {
             what = INFO_HASH;
             if (!decode(value, request->info_hash, 20))

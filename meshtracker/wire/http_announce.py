@@ -14,7 +14,14 @@ from typing import TypeAlias
 from meshtracker.errors import ClientError
 from meshtracker.model import NUMWANT_DEFAULT, PEER_ID_BYTES, Event
 from meshtracker.wire.http_head import RequestHeadError, head_end, keeps_alive
-from meshtracker.wire.query import parse_event, parse_info_hash, parse_number, parse_parameters, percent_decode
+from meshtracker.wire.query import (
+    MAX_PARAMETERS,
+    parse_event,
+    parse_info_hash,
+    parse_number,
+    parse_parameters,
+    percent_decode,
+)
 
 _USUAL = re.compile(
     rb"GET /announce\?info_hash=([^&=?\s]{20,60})&peer_id=([^&=?\s]{20,60})&port=([0-9]{1,5})&uploaded=[0-9]{0,20}"
@@ -64,6 +71,8 @@ def parse_usual(data: bytes) -> UsualAnnounce | None:
 def _wishes(before: bytes, after: bytes) -> tuple[Event, int] | None:
     """Event and numwant in what stands before the key and after it; None if that holds anything which is not usual."""
     text = before[1:] + after[1:]
+    if text.count(b"&") >= MAX_PARAMETERS // 2:  # the few that were read already do not make it too many
+        return None
     values = parse_parameters(text)
     if b"info_hash=" in text or not (values.keys().isdisjoint(_READ_HERE) and values.keys().isdisjoint(_ITS_ADDRESS)):
         return None

@@ -22,6 +22,10 @@ _EVENTS = {
     b"completed": Event.COMPLETED,
     b"paused": Event.PAUSED,
 }
+MAX_PARAMETERS = 64
+"""Of an announce: more than twice what any client sends. Thousands of empty ones would cost milliseconds."""
+_MAX_ENCODED_BYTES = 192
+"""Of a value that is decoded: twice what the longest can need, a v2 info-hash with every byte escaped."""
 _V2_INFO_HASH_BYTES = 32
 _MAX_PORT = 0xFFFF
 _MAX_LEFT = 2**63 - 1
@@ -38,8 +42,8 @@ def parse_announce(query: bytes, address: bytes) -> AnnounceRequest:
     """The announce in a query that came from the packed ``address``.
 
     Raises `ClientError` where the client must mend something: no or two info-hashes, or one that is not 20 bytes;
-    a peer id that is not 20 bytes. All other parameters fall back to what hurts nobody: an unreadable ``port`` is 0,
-    an unreadable ``left`` a leecher's.
+    a peer id that is not 20 bytes; more than `MAX_PARAMETERS`. All other parameters fall back to what hurts nobody: an
+    unreadable ``port`` is 0, an unreadable ``left`` a leecher's.
     """
     values = parse_parameters(query)
     # Two plain lookups, because an announce has both in every case but the two odd ones in `_mended`.
@@ -73,13 +77,15 @@ def parse_scrape(query: bytes, *, max_info_hashes: int) -> list[bytes]:
     Raises `ClientError` for an info-hash that is not 20 bytes, and for more than ``max_info_hashes`` in the words on
     which Transmission asks for fewer at a time (client-quirks 25).
     """
+    too_long = ClientError(f"Request-URI Too Long: at most {max_info_hashes} info_hash in one scrape")
+    if query.count(b"&") + query.count(b"?") >= max_info_hashes + MAX_PARAMETERS:
+        raise too_long
     values = [value for name, value in _pairs(query) if name == b"info_hash"]
     if not values and b"?" in query:
         values = [value for name, value in _pairs(query.replace(b"?", b"&")) if name == b"info_hash"]
-    info_hashes = [parse_info_hash(value) for value in values]
-    if len(info_hashes) > max_info_hashes:
-        raise ClientError(f"Request-URI Too Long: at most {max_info_hashes} info_hash in one scrape")
-    return info_hashes
+    if len(values) > max_info_hashes:
+        raise too_long
+    return [parse_info_hash(value) for value in values]
 
 
 def claimed_address(query: bytes, source: bytes) -> bytes:
@@ -127,8 +133,8 @@ def scrape_query(info_hashes: Iterable[bytes]) -> bytes:
 
 
 def percent_decode(value: bytes) -> bytes:
-    """``value`` with its escapes resolved; a ``%`` that begins none stays."""
-    if b"%" not in value:
+    """``value`` with its escapes resolved; a ``%`` that begins none stays, and so does all of what is far too long."""
+    if b"%" not in value or len(value) > _MAX_ENCODED_BYTES:
         return value
     try:
         # Python's own string escapes, since they are decoded in C: three times as fast as `unquote_to_bytes`.
@@ -139,7 +145,9 @@ def percent_decode(value: bytes) -> bytes:
 
 
 def parse_parameters(query: bytes) -> dict[bytes, bytes]:
-    """Values by name, both still encoded."""
+    """Values by name, both still encoded. Raises `ClientError` for more than `MAX_PARAMETERS`."""
+    if query.count(b"&") >= MAX_PARAMETERS:
+        raise _too_many()
     values = {}
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
@@ -182,6 +190,10 @@ def parse_number(value: bytes, *, otherwise: int) -> int:
     return int(value) if len(value) <= _MAX_DIGITS else otherwise
 
 
+def _too_many() -> ClientError:
+    return ClientError(f"an announce has at most {MAX_PARAMETERS} parameters")
+
+
 def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, _, value in (part.partition(b"=") for part in query.split(b"&"))]
 
@@ -189,6 +201,8 @@ def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
 def _mended(query: bytes) -> dict[bytes, bytes]:
     """Parameters of a query that has no ``info_hash``, or the word more than once."""
     # An announce URL that had a query of its own, to which a client has added a second one: "?passkey=1?info_hash=".
+    if query.count(b"&") + query.count(b"?") >= MAX_PARAMETERS:
+        raise _too_many()
     for text in (query, query.replace(b"?", b"&")):
         pairs = _pairs(text)
         found = [name for name, _ in pairs].count(b"info_hash")

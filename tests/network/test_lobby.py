@@ -221,8 +221,8 @@ def test_what_is_not_one_whole_usual_request_is_for_python(kind: type[Lobby]) ->
         refreshed = pair.refresh(USUAL, address, 0.0)
         assert refreshed is not None
         assert refreshed[1]
-        doubled = USUAL + USUAL
-        for odd in (doubled, USUAL + b"x", b"\r\n" + USUAL, USUAL.replace(b"GET", b"HEAD"), USUAL[1:]):
+        doubled, crowded = USUAL + USUAL, USUAL.replace(b"&key=", b"&" * 60 + b"key=")
+        for odd in (doubled, crowded, USUAL + b"x", b"\r\n" + USUAL, USUAL.replace(b"GET", b"HEAD"), USUAL[1:]):
             assert pair.refresh(odd, address, 0.0) is None, odd
         for cut in range(1, len(USUAL)):
             assert pair.refresh(USUAL[:cut], address, 0.0) is None, cut

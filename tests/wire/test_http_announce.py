@@ -28,6 +28,7 @@ PIECES = (
     *(b"&key=0000ABCD", b"&port=1", b"&left=0", b"&left", b"&info_hash=x", b"&compact=0", b"&ip=192.0.2.7", b"&ipv6="),
     *(b"&event=stopped", b"&event=paused", b"&numwant=%31", b"&numwant=-1", b"&xkey=00000001", b" HTTP/1.0\r\n"),
     *(b"Connection: close\r\n", b"Content-Length: 3\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\n"),
+    *(b"&" * 30, b"&" * 60, b"%41" * 70),
 )
 
 

@@ -14,6 +14,7 @@ from meshtracker.errors import ClientError
 from meshtracker.model import LEFT_UNKNOWN, NUMWANT_DEFAULT, AnnounceRequest, Event
 from meshtracker.wire.compact import packed_address
 from meshtracker.wire.query import (
+    MAX_PARAMETERS,
     announce_query,
     claimed_address,
     parse_announce,
@@ -73,6 +74,23 @@ def test_an_info_hash_has_20_bytes(length: int) -> None:
         parse_announce(b"info_hash=" + b"h" * length + b"&peer_id=" + PEER_ID, ADDRESS)
     with pytest.raises(ClientError, match=f"info_hash must be 20 bytes, not {length}"):
         parse_scrape(b"info_hash=" + b"h" * length, max_info_hashes=9)
+
+
+def test_what_is_far_too_long_is_not_decoded() -> None:
+    assert percent_decode(b"%41" * 64) == b"A" * 64
+    assert percent_decode(b"%41" * 65) == b"%41" * 65
+
+
+@pytest.mark.parametrize("separator", [b"&", b"?"])
+def test_nobody_reads_thousands_of_parameters(separator: bytes) -> None:
+    assert parse(b"&" * (MAX_PARAMETERS - 4)) == parse()
+    for query in (b"info_hash=" + HASH + b"&peer_id=" + PEER_ID, b"passkey=1"):
+        crowd = query + separator * MAX_PARAMETERS + b"info_hash=" + HASH
+        with pytest.raises(ClientError, match=f"at most {MAX_PARAMETERS} parameters"):
+            parse_announce(crowd, ADDRESS)
+    assert parse_scrape(b"&" * MAX_PARAMETERS + b"info_hash=" + HASH, max_info_hashes=9) == [HASH]
+    with pytest.raises(ClientError, match="Request-URI Too Long"):
+        parse_scrape(separator * (MAX_PARAMETERS + 9) + b"info_hash=" + HASH, max_info_hashes=9)
 
 
 @pytest.mark.parametrize("query", [b"", b"info_hash", b"peer_id=" + PEER_ID, b"xinfo_hash=" + HASH, b"&&=&=x"])
