@@ -78,14 +78,15 @@ def parse_scrape(query: bytes, *, max_info_hashes: int) -> list[bytes]:
     which Transmission asks for fewer at a time (client-quirks 25).
     """
     too_long = ClientError(f"Request-URI Too Long: at most {max_info_hashes} info_hash in one scrape")
-    if query.count(b"&") + query.count(b"?") >= max_info_hashes + MAX_PARAMETERS:
-        raise too_long
-    values = [value for name, value in _pairs(query) if name == b"info_hash"]
-    if not values and b"?" in query:
-        values = [value for name, value in _pairs(query.replace(b"?", b"&")) if name == b"info_hash"]
-    if len(values) > max_info_hashes:
-        raise too_long
-    return [parse_info_hash(value) for value in values]
+    for text in (query, query.replace(b"?", b"&")):
+        if text.count(b"&") >= max_info_hashes + MAX_PARAMETERS:
+            raise too_long
+        values = [value for name, value in _pairs(text) if name == b"info_hash"]
+        if len(values) > max_info_hashes:
+            raise too_long
+        if values:
+            return [parse_info_hash(value) for value in values]
+    return []
 
 
 def claimed_address(query: bytes, source: bytes) -> bytes:
@@ -201,9 +202,9 @@ def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
 def _mended(query: bytes) -> dict[bytes, bytes]:
     """Parameters of a query that has no ``info_hash``, or the word more than once."""
     # An announce URL that had a query of its own, to which a client has added a second one: "?passkey=1?info_hash=".
-    if query.count(b"&") + query.count(b"?") >= MAX_PARAMETERS:
-        raise _too_many()
     for text in (query, query.replace(b"?", b"&")):
+        if text.count(b"&") >= MAX_PARAMETERS:
+            raise _too_many()
         pairs = _pairs(text)
         found = [name for name, _ in pairs].count(b"info_hash")
         if found > 1:

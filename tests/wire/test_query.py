@@ -84,7 +84,11 @@ def test_what_is_far_too_long_is_not_decoded() -> None:
 @pytest.mark.parametrize("separator", [b"&", b"?"])
 def test_nobody_reads_thousands_of_parameters(separator: bytes) -> None:
     assert parse(b"&" * (MAX_PARAMETERS - 4)) == parse()
-    for query in (b"info_hash=" + HASH + b"&peer_id=" + PEER_ID, b"passkey=1"):
+    # A question mark parts what comes after it only where there is no info-hash without that.
+    assert parse(b"&x_info_hash=" + b"?" * MAX_PARAMETERS) == parse()
+    assert parse_scrape(b"info_hash=" + b"?" * 20 + b"&x=" + b"?" * 90, max_info_hashes=9) == [b"?" * 20]
+    whole = b"info_hash=" + HASH + b"&peer_id=" + PEER_ID
+    for query in (b"passkey=1", *((whole,) if separator == b"&" else ())):
         crowd = query + separator * MAX_PARAMETERS + b"info_hash=" + HASH
         with pytest.raises(ClientError, match=f"at most {MAX_PARAMETERS} parameters"):
             parse_announce(crowd, ADDRESS)
