@@ -1,8 +1,8 @@
 /*
  * What both C front ends know of swarms: whether a row says all that an announce says, and which peers it is given.
  *
- * Reads what node/refreshes.py hands over, and writes nothing: of what an announce changes the node takes note. Rows are those of swarm/peers.py; which peers are chosen,
- * and with which chances, is swarm/selection.py's to say.
+ * Reads what node/refreshes.py hands over, and writes nothing: of what an announce changes the node takes note. Rows are
+ * those of swarm/peers.py; which peers are chosen, and with which chances, is swarm/selection.py's to say.
  */
 #ifndef MESHTRACKER_REFRESHES_H
 #define MESHTRACKER_REFRESHES_H
