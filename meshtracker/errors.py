@@ -2,13 +2,64 @@
 
 from __future__ import annotations
 
+import enum
 from typing import ClassVar, Literal
 
 Fault = Literal["client", "peer", "operator", "node"]
-LinkFault = Literal[
-    "authentication", "name", "clock", "gap", "forged", "future", "flood", "disabled", "soft-split", "protocol"
-]
-"""What a node can have against the other end of a link."""
+
+
+class CloseCode(enum.IntEnum):
+    """Why a link was closed: one byte of CLOSE, and what refusals are counted under. Nothing matches the text."""
+
+    OTHER = 0
+    """Also what a code of a later version is read as."""
+    STOPPING = 1
+    """The node is being stopped."""
+    RESET = 2
+    """Somebody wants the link made anew at once."""
+    DISABLED = 3
+    """An operator wants no link with that node."""
+    REPLACED = 4
+    """A newer connection of the same node is there, or another hub is linked instead."""
+    AUTHENTICATION = 5
+    """The proof failed, or counts no longer."""
+    VERSION = 6
+    """No common protocol version."""
+    NAME = 7
+    """The name is taken by another node that is linked and alive."""
+    CLOCK = 8
+    """The clocks are too far apart."""
+    TIMEOUT = 9
+    """The handshake took too long."""
+    SOFT_SPLIT = 10
+    """Up, but no data flowed."""
+    PROTOCOL = 11
+    """A frame that is not allowed, or cannot be read."""
+    FORGED = 12
+    """The peer spoke for a node that it may not speak for."""
+    GAP = 13
+    """A batch was missing. Not a breach: two sources of one stream may make one."""
+    FUTURE = 14
+    """The peer stamps its records too far ahead. Not a breach: a clock is wrong, perhaps this node's."""
+    FLOOD = 15
+    """More than the peer may ask for or bring."""
+    PENALTY = 16
+    """The peer broke the protocol before, and has to wait."""
+    UNREACHABLE = 17
+    """Never sent: the connection could not be made, or was lost."""
+
+    @property
+    def label(self) -> str:
+        """``soft-split`` for `SOFT_SPLIT`: for metrics and tables."""
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def is_breach(self) -> bool:
+        """Did the other end break the protocol, so that it has to wait before it is taken again?"""
+        return self in _BREACHES
+
+
+_BREACHES = frozenset({CloseCode.PROTOCOL, CloseCode.FORGED, CloseCode.FLOOD})
 
 
 class MeshtrackerError(Exception):
@@ -45,10 +96,10 @@ class LinkError(MeshtrackerError):
     fault = "peer"
     visible = True
 
-    def __init__(self, reason: str, *, kind: LinkFault = "protocol") -> None:
-        """``kind`` is what such refusals are counted under."""
+    def __init__(self, reason: str, *, code: CloseCode = CloseCode.PROTOCOL) -> None:
+        """``code``: what the other end is told, and what such refusals are counted under."""
         super().__init__(reason)
-        self.kind = kind
+        self.code = code
 
 
 class WireError(MeshtrackerError):

@@ -22,6 +22,14 @@ LEFT_UNKNOWN = -1
 """``left`` was missing or garbled: such a client is a leecher, never a seeder."""
 
 
+class Window(NamedTuple):
+    """Stamps that are taken of other nodes, and the one of this moment."""
+
+    oldest: int
+    now: int
+    newest: int
+
+
 class Event(enum.IntEnum):
     """Announce events, numbered as in BEP 15; 4 is BEP 21's ``paused`` as libtorrent sends it."""
 

@@ -6,6 +6,7 @@ GET /metrics              the same figures for Prometheus
 GET /health               "ok" while the node answers; the only one that is open to everybody
 POST /api/links/reset     close links, which then come back and resync; see `admin.commands` for the body
 POST /api/links/disable   close links and refuse them
+POST /api/links/forget    forget what is remembered of nodes that are not linked
 POST /api/links/enable    let them come back
 
 Who may do what is decided in `admin.scopes`, before any of these. A command must be ``application/json``: a page in a

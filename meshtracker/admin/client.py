@@ -31,7 +31,7 @@ def fetch(address: str, path: str, *, token: str | None = None) -> Any:
 
 
 def command_links(address: str, action: str, fields: Mapping[str, Any], *, token: str | None = None) -> list[str]:
-    """Have that node reset, disable or enable links; returns the names of the links touched.
+    """Have that node reset, disable, enable or forget links; returns the names of the links touched.
 
     ``fields`` are those of `meshtracker.admin.commands`. Raises as `fetch` does.
     """

@@ -11,7 +11,7 @@ import json
 from typing import Any, TypeVar
 
 from meshtracker.errors import MeshtrackerError
-from meshtracker.node.commands import Command, DisableLinks, EnableLinks, ResetLinks
+from meshtracker.node.commands import Command, DisableLinks, EnableLinks, ForgetLinks, ResetLinks
 
 MAX_BODY_BYTES = 4096
 MAX_NAME_CHARACTERS = 300
@@ -20,7 +20,7 @@ MAX_REASON_CHARACTERS = 200
 """The other node is told the reason with who gave it and where, in one frame."""
 MAX_CALLER_CHARACTERS = 100
 
-ACTIONS = ("reset", "disable", "enable")
+ACTIONS = ("reset", "disable", "enable", "forget")
 
 T = TypeVar("T")
 
@@ -52,6 +52,8 @@ def read_command(action: str, body: bytes, *, source: str) -> Command:
             return ResetLinks(name=name, full=full, reason=reason, caller=caller)
         case "disable":
             return DisableLinks(name=name, reason=reason, caller=caller)
+        case "forget":
+            return ForgetLinks(name=name, reason=reason, caller=caller)
         case _:
             return EnableLinks(name=name, reason=reason, caller=caller)
 

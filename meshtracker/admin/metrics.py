@@ -31,8 +31,14 @@ _NODE_METRICS: tuple[tuple[Callable[..., Metric], str, str, str], ...] = (
     (CounterMetricFamily, "applied_batches", "mesh.applied_batches", "Batches of other nodes."),
     (CounterMetricFamily, "applied_records", "mesh.applied_records", "Records of other nodes that changed a swarm."),
     (CounterMetricFamily, "stale_records", "mesh.stale_records", "Records that lost against a newer write."),
-    (CounterMetricFamily, "future_records", "mesh.future_records", "Records refused as stamped too far ahead."),
+    (CounterMetricFamily, "future_records", "mesh.future_records", "Batches with records stamped too far ahead."),
     (CounterMetricFamily, "dropped_records", "mesh.dropped_records", "Records of swarms that this node refuses."),
+    (CounterMetricFamily, "left_out_records", "mesh.left_out_records", "Relayed records that nobody honest writes."),
+    (CounterMetricFamily, "unknown_sections", "mesh.unknown_sections", "Sections of tables that this node lacks."),
+    (GaugeMetricFamily, "streams", "mesh.streams", "Streams known: of live nodes, or with rows left."),
+    (CounterMetricFamily, "began_anew", "mesh.began_anew", "Times that this node began its stream anew."),
+    (GaugeMetricFamily, "completions", "registry.completions", "Figures of completed downloads in memory."),
+    (GaugeMetricFamily, "memory_bound_bytes", "memory_bound_bytes", "Memory that links and swarms may take."),
     (GaugeMetricFamily, "log_batches", "log.batches", "Recent batches kept for links that missed them."),
     (GaugeMetricFamily, "log_bytes", "log.bytes", "Memory used by recent batches."),
     (GaugeMetricFamily, "log_max_bytes", "log.max_bytes", "Memory allowed for recent batches."),
@@ -44,6 +50,8 @@ _LINK_METRICS: tuple[tuple[str, str, str], ...] = (
     ("received_bytes", "received_bytes", "Bytes received over the present connection."),
     ("sent_bytes", "sent_bytes", "Bytes sent over the present connection."),
     ("received_records", "received_records", "Records received over the present connection."),
+    ("refused_records", "refused_records", "Frames of streams for which there was no room."),
+    ("unshared_rows", "unshared_rows", "Rows that the hub lacks and this node may not send it."),
     ("lag_batches", "peer_lag_batches", "Batches that the other node has not confirmed."),
     ("heard_seconds_ago", "heard_seconds_ago", "Seconds since anything came from the other node."),
 )
@@ -128,4 +136,9 @@ def _neighbour_metrics(neighbours: tuple[NeighbourStatistics, ...]) -> Iterator[
         resets.add_metric([peer, "command"], one.resets)
         resets.add_metric([peer, "soft-split"], one.split_resets)
         disabled.add_metric([peer], one.disabled is not None)
-    yield from (splits, resets, disabled)
+    breaches = CounterMetricFamily(
+        "meshtracker_link_breaches", "Times that a node broke the protocol.", labels=["peer"]
+    )
+    for peer, one in named.items():
+        breaches.add_metric([peer], one.breaches)
+    yield from (splits, resets, disabled, breaches)

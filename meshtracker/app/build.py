@@ -26,13 +26,13 @@ from meshtracker.errors import StartError
 from meshtracker.frontends.http import HttpFrontend
 from meshtracker.frontends.http_connection import HttpConnection, HttpLimits
 from meshtracker.frontends.udp import UdpFrontend
-from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.greeting import ClockPolicy
 from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.proof.authentication import Credential
 from meshtracker.network import http, listener, tls, udp
+from meshtracker.network.admission import ListenPolicy
 from meshtracker.network.dialer import Dialer, DialPolicy
-from meshtracker.network.door import ListenPolicy
 from meshtracker.network.link import LinkService
 from meshtracker.network.listener import Listener
 from meshtracker.node.mesh import MeshPolicy
@@ -179,14 +179,14 @@ def read_access(settings: Settings) -> Access:
         raise StartError(f"tracker.access_file {path}: {error}") from error
 
 
-def build_node(settings: Settings, *, access: Access, after_incarnation: int) -> Node:
-    """The node. ``after_incarnation``: of its last start, so that this one is newer though the clock were set back."""
+def build_node(settings: Settings, *, access: Access) -> Node:
+    """The node."""
     tracker, mesh = settings.tracker, settings.link
     now = trio.current_time()
     wall_seconds = time.time()
     return Node(
         name=node_name(settings),
-        incarnation=max(int(wall_seconds * 1000), after_incarnation + 1),
+        incarnation=secrets.randbits(64),
         clock=HybridClock(wall_offset_seconds=wall_seconds - now),
         rng=random.Random(secrets.randbits(64)),
         tracker=TrackerPolicy(
@@ -209,7 +209,7 @@ def build_node(settings: Settings, *, access: Access, after_incarnation: int) ->
         dials=bool(mesh.hubs),
         max_peers=tracker.max_peers,
         max_peers_per_swarm=tracker.max_peers_per_swarm,
-        max_peers_per_origin=mesh.max_peers_per_node,
+        max_peers_per_node=mesh.max_peers_per_node,
         now=now,
     )
 

@@ -173,7 +173,7 @@ def prepare(settings: Settings) -> Iterator[Services]:
     snapshot_file = state_dir / SNAPSHOT_FILE if state_dir and settings.snapshot.enabled else None
     with build.bind_sockets(settings) as sockets:
         snapshot = load_or_set_aside(snapshot_file, name=build.node_name(settings)) if snapshot_file else None
-        node = build.build_node(settings, access=access, after_incarnation=snapshot.incarnation if snapshot else 0)
+        node = build.build_node(settings, access=access)
         if snapshot is not None:
             log.info("swarms restored", **attrs.asdict(restore(node, snapshot, trio.current_time())))
         udp_frontend, udp_service = build.build_udp(settings, node, sockets)

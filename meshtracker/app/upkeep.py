@@ -26,6 +26,8 @@ _CLOCK_CHECK_SECONDS = 1.0
 _CLOCK_STEP_SECONDS = 0.2
 """Wall time may part from monotonic time by this much before it is taken over."""
 _CLOCK_WARN_SECONDS = 1.0
+_CLOCK_STANDS_SECONDS = 10.0
+"""A step by more than clocks may be apart, which may be a mistake that somebody is about to mend, is believed then."""
 _ACCESS_SECONDS = 1.0
 """A torrent that is newly allowed is served no later than this, with the peers that the mesh knows."""
 _CREDENTIALS_SECONDS = 1.0
@@ -33,9 +35,9 @@ _CREDENTIALS_SECONDS = 1.0
 
 
 async def flush(node: Node, interval_seconds: float) -> None:
-    """Seal what the clients changed, again and again."""
+    """Tell the mesh what the clients changed, again and again."""
     while True:
-        node.mesh.flush(trio.current_time())
+        node.flush(trio.current_time())
         await trio.sleep(interval_seconds)
 
 
@@ -48,12 +50,21 @@ async def expire(node: Node) -> None:
 
 
 async def watch_clock(node: Node) -> None:
-    """Follow the system's clock when it is set: stamps and the age of peers are in wall time."""
+    """Follow the system's clock when it is set: stamps and the age of peers are in wall time.
+
+    A large step is believed once it has stood for a while: a clock that is a day off for some seconds harms nobody.
+    """
+    doubted_since = float("inf")
     while True:
         now = trio.current_time()
         step_seconds = time.time() - node.clock.wall_seconds(now)
-        if abs(step_seconds) > _CLOCK_STEP_SECONDS:
-            node.clock.wall_offset_seconds += step_seconds
+        is_large = abs(step_seconds) > node.mesh.max_future_seconds
+        doubted_since = min(doubted_since, now) if is_large else float("inf")
+        is_doubted = is_large and now - doubted_since < _CLOCK_STANDS_SECONDS
+        if is_doubted and now == doubted_since:
+            log.warning("the system's clock leapt: waiting whether that stands", by_seconds=round(step_seconds, 1))
+        if abs(step_seconds) > _CLOCK_STEP_SECONDS and not is_doubted:
+            node.set_clock(step_seconds, now)
             if abs(step_seconds) > _CLOCK_WARN_SECONDS:
                 log.warning("the system's clock was set", by_seconds=round(step_seconds, 1))
         await trio.sleep(_CLOCK_CHECK_SECONDS)

@@ -176,6 +176,20 @@ def link_enable(
     _command_links("enable", name, {"all": everybody, "reason": reason}, config, admin)
 
 
+@link.command(name="forget")
+def link_forget(
+    name: LinkName = None,
+    /,
+    *,
+    everybody: AllLinks = False,
+    reason: Reason = "",
+    config: AnyConfigFile = None,
+    admin: AdminAddress = None,
+) -> None:
+    """Forget what is remembered of a node that is not linked: why it is refused, and its counts."""
+    _command_links("forget", name, {"all": everybody, "reason": reason}, config, admin)
+
+
 def _command_links(
     action: str, name: str | None, fields: dict[str, Any], config: Path | None, admin: str | None
 ) -> None:

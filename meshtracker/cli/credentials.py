@@ -15,7 +15,7 @@ from meshtracker.settings import Secret
 from meshtracker.wire.vector import MAX_NAME_BYTES, is_name
 
 if TYPE_CHECKING:
-    from meshtracker.link.credentials import CredentialList
+    from meshtracker.link.proof.credentials import CredentialList
 
 app = App(
     name="credential", help="Passwords of single nodes, as a hub's link.credentials_file.", help_format="plaintext"
@@ -99,7 +99,7 @@ def list_nodes(file: File, /) -> None:
 
 def _put(file: Path, name: str, role: Literal["leaf", "hub"], password: str) -> bool:
     """Write the entry; was there another one?"""
-    from meshtracker.link.credentials import SALT_BYTES, CredentialList
+    from meshtracker.link.proof.credentials import SALT_BYTES, CredentialList
     from meshtracker.storage.credentials import edit
 
     replaced = False

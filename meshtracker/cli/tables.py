@@ -34,6 +34,7 @@ def print_status(console: Console, status: dict[str, Any]) -> None:
     console.print(f"{node['name']}  {node['role']}  {node['version']}  up {duration(node['uptime_seconds'])}")
     console.print(f"{_count(registry['peers'], 'peer')} in {_count(registry['swarms'], 'swarm')}")
     console.print(f"{tracker['announces']} announces, {tracker['scrapes']} scrapes, {tracker['refused']} refused")
+    console.print(f"memory: at most {size(node['memory_bound_bytes'])}; {_count(node['mesh']['streams'], 'stream')}")
     if log["max_bytes"]:
         console.print(
             f"log: {size(log['bytes'])} of {size(log['max_bytes'])}, {duration(log['covered_seconds'])} of outage"
@@ -63,6 +64,11 @@ def print_links(console: Console, figures: dict[str, Any]) -> None:
     for link in live:
         for warning in link["warnings"]:
             console.print(Text(f"{_peer(link)}: warning: {warning}", style="yellow"))
+        if link["unshared_rows"]:
+            rows = _count(link["unshared_rows"], "row")
+            console.print(Text(f"{_peer(link)}: {rows} unshared: the hub lacks them, and this node may not send them"))
+        if link["refused_records"]:
+            console.print(Text(f"{_peer(link)}: {link['refused_records']} frames refused: no room for their streams"))
     for link in ended:
         ago = duration(link["since_seconds"])
         console.print(Text(f"{_peer(link)}: ended {ago} ago: {link['reason']}", style="red"))
@@ -84,6 +90,7 @@ def _print_neighbour(console: Console, neighbour: dict[str, Any]) -> None:
         ("soft-splits", neighbour["soft_splits"]),
         ("resets for that", neighbour["split_resets"]),
         ("resets by command", neighbour["resets"]),
+        ("breaches of the protocol", neighbour["breaches"]),
     )
     counted = _line(f"{what} {count}" for what, count in counts if count)
     if counted:
@@ -92,6 +99,9 @@ def _print_neighbour(console: Console, neighbour: dict[str, Any]) -> None:
         ago = duration(neighbour["verdict_seconds_ago"])
         verdict = f"last soft-split {ago} ago ({neighbour['verdict_rule']}): {neighbour['verdict']}"
         console.print(Text(f"{name}: {verdict}", style="yellow"))
+    if neighbour["refused_for_seconds"]:
+        wait = duration(neighbour["refused_for_seconds"])
+        console.print(Text(f"{name}: refused for another {wait}: {neighbour['breach']}", style="red"))
     if neighbour["wants_everything"]:
         console.print(Text(f"{name}: everything comes anew with the next burst"))
 

@@ -186,7 +186,7 @@ def _lag(one: Node, other: Node) -> int:
     """Batches by which the one or the other is behind."""
     mine, theirs = one.mesh.vector(), other.mesh.vector()
     sequences = [
-        (mine[origin].sequence if origin in mine else 0, theirs[origin].sequence if origin in theirs else 0)
-        for origin in {*mine, *theirs}
+        (mine[stream].sequence if stream in mine else 0, theirs[stream].sequence if stream in theirs else 0)
+        for stream in {*mine, *theirs}
     ]
     return sum(abs(here - there) for here, there in sequences)

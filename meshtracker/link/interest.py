@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
-from meshtracker.errors import LinkError
+from meshtracker.errors import CloseCode, LinkError
 from meshtracker.wire.link import MAX_INTEREST, Interest
 
 
@@ -34,4 +34,4 @@ class PeerInterest:
         else:
             self._info_hashes.update(info_hashes)
         if len(self._info_hashes) > MAX_INTEREST:
-            raise LinkError(f"more than {MAX_INTEREST} swarms named in INTEREST", kind="flood")
+            raise LinkError(f"more than {MAX_INTEREST} swarms named in INTEREST", code=CloseCode.FLOOD)

@@ -2,61 +2,47 @@
 
 from __future__ import annotations
 
-from meshtracker.wire.batch import Batch, PeerRecord, encode_batch, encode_completed, encode_group, encode_record
-from meshtracker.wire.frame import FrameType
+from meshtracker.model import STAMP_COUNTER_BITS
+from meshtracker.wire.peer_record import PeerRecord, encode_group, encode_record
 
 _GROUP_BYTES = 24
 """Info-hash and length of a group."""
 
 
 class Outbox:
-    """Collects records until they are sealed into a batch of at most about ``max_batch_bytes``."""
+    """Collects records of peers until they are taken for a batch of at most about ``max_batch_bytes``."""
 
-    def __init__(self, *, origin: str, incarnation: int, max_batch_bytes: int) -> None:
-        self.origin = origin
-        self.incarnation = incarnation
-        self.sequence = 0
-        """Of the last sealed batch."""
+    def __init__(self, *, max_batch_bytes: int) -> None:
+        self.base = 0
+        """The stamp that the records' stamps are counted from."""
         self._max_batch_bytes = max_batch_bytes
         self._groups: dict[bytes, bytearray] = {}
         self._size = 0
-        self._base = 0
 
     def __bool__(self) -> bool:
         """Is anything waiting to be sealed?"""
         return bool(self._groups)
 
+    def takes(self, stamp: int) -> bool:
+        """Can a record of that stamp go into this batch? Not if it is from before its first one."""
+        return not self._groups or stamp >> STAMP_COUNTER_BITS >= self.base >> STAMP_COUNTER_BITS
+
     def add(self, info_hash: bytes, record: PeerRecord) -> bool:
-        """Append one record; stamps never run backwards within a batch. Is it time to seal, whatever the clock says?"""
+        """Append one record that the batch `takes`. Is it time to seal, whatever the clock says?"""
         if not self._groups:
-            self._base = record.stamp
-        self._append(info_hash, encode_record(record, self._base))
-        return self._size >= self._max_batch_bytes
-
-    def add_completed(self, info_hash: bytes, total: int) -> None:
-        """Append the swarm's number of completed downloads at this node."""
-        self._append(info_hash, encode_completed(total))
-
-    def seal(self, base: int) -> bytes:
-        """The next batch as a frame; empty if nothing changed, then stamped ``base``."""
-        self.sequence += 1
-        body = b"".join([encode_group(info_hash, group) for info_hash, group in self._groups.items()])
-        batch = Batch(self.origin, self.incarnation, self.sequence, self._base if self._groups else base, body)
-        self._groups = {}
-        self._size = 0
-        return encode_batch(FrameType.BATCH, batch)
-
-    def seal_again(self, batch: Batch) -> bytes:
-        """Records from before this node's restart as the next batch of its present life."""
-        self.sequence += 1
-        return encode_batch(
-            FrameType.BATCH, Batch(self.origin, self.incarnation, self.sequence, batch.base, batch.body)
-        )
-
-    def _append(self, info_hash: bytes, encoded: bytes) -> None:
+            self.base = record.stamp
+        encoded = encode_record(record, self.base)
         group = self._groups.get(info_hash)
         if group is None:
             group = self._groups[info_hash] = bytearray()
             self._size += _GROUP_BYTES
         group += encoded
         self._size += len(encoded)
+        return self._size >= self._max_batch_bytes
+
+    def take(self) -> bytes:
+        """The section of all that was added; it waits no longer."""
+        section = b"".join([encode_group(info_hash, group) for info_hash, group in self._groups.items()])
+        self._groups = {}
+        self._size = 0
+        return section

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from meshtracker.link.greeting import ClockPolicy
+from meshtracker.wire.link import VERSIONS
 
 
 @attrs.frozen(kw_only=True)
@@ -17,3 +18,6 @@ class LinkPolicy:
     auto_reset: bool = True
     """Close a link in a soft-split, so that it is made anew; otherwise raise an alarm until it has recovered."""
     clocks: ClockPolicy = attrs.field(factory=ClockPolicy)
+    versions: tuple[int, int] = VERSIONS
+    """The oldest and the newest version of the protocol that are spoken; another one only in tests of mixed meshes."""
+    capabilities: tuple[str, ...] = ()

@@ -5,45 +5,66 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Set
 from typing import Protocol
 
+from meshtracker.link.table import Tables
 from meshtracker.wire.batch import Batch
 from meshtracker.wire.link import Hello
-from meshtracker.wire.vector import Position, Vector
+from meshtracker.wire.vector import Position, StreamId, Vector
 
 
 class Replica(Protocol):
     """Implemented by the node; sessions run mouth to mouth over any two of them."""
 
     name: str
-    incarnation: int
     forwards: bool
-    """Send every origin's stream (a hub), or only this node's own (a leaf)."""
+    """Send every stream (a hub), or only this node's own (a leaf)."""
+    tables: Tables
 
-    def is_exhausted(self, origin: str) -> bool:
-        """Has one node sent as many peers as are taken of one?"""
+    @property
+    def own(self) -> StreamId:
+        """The stream that this node writes at present."""
 
-    def meet(self, origin: str) -> None:
-        """A peer speaks of a node of that name. Raises `WireError` when the mesh has shown too many."""
+    @property
+    def is_whole(self) -> bool:
+        """Does this node keep all that it is sent, so that it can send others' streams too?"""
 
-    def hello(self, now: float) -> Hello:
-        """What to say of this node."""
+    def rows(self, stream: StreamId) -> int:
+        """Rows of a stream here."""
+
+    def has_room(self, stream: StreamId) -> bool:
+        """Is that stream known, or is there room for another one?"""
+
+    def hello(self, now: float, *, versions: tuple[int, int], capabilities: tuple[str, ...], may_speak: bool) -> Hello:
+        """What to say of this node; ``may_speak``: the peer may send other nodes' streams."""
 
     def wall_ms(self, now: float) -> int:
         """Unix time in milliseconds."""
 
     def vector(self) -> Vector:
-        """How far each origin's stream has been applied, this node's own included."""
+        """How far each stream has been applied, this node's own included."""
 
-    def position(self, origin: str) -> Position | None:
+    def vector_for(self, tables: Collection[str]) -> Vector:
+        """The same for a peer that has those tables: streams of which some of their rows are lacking here are at 0."""
+
+    def position(self, stream: StreamId) -> Position | None:
         """One entry of the vector."""
 
-    def changed_after(self, change: int) -> tuple[int, list[str]]:
-        """How many changes of streams there were so far, and the origins of those after the one of that number."""
+    def position_for(self, peer: StreamId) -> Position | None:
+        """The same of a peer's own stream, for that peer; altered if this node has rows beside its batches."""
 
-    def covers(self, origin: str, position: Position) -> bool:
-        """Do the logs hold all that came after ``position``?"""
+    def has_forgotten(self, stream: StreamId) -> bool:
+        """Was a stream known here, and forgotten for it had no rows?"""
 
-    def frame(self, origin: str, sequence: int) -> bytes | None:
-        """The BATCH frame of a sequence of an origin's current stream."""
+    def seal(self, now: float) -> None:
+        """Put what this node's own clients have changed into its stream."""
+
+    def changed_after(self, change: int) -> tuple[int, list[tuple[StreamId, int]]]:
+        """The number of the latest change of a stream, and the streams changed after ``change``, each with its own."""
+
+    def digest_at(self, stream: StreamId, sequence: int) -> int | None:
+        """The digest after a batch, if the logs hold all that came after it."""
+
+    def frame(self, stream: StreamId, sequence: int) -> bytes | None:
+        """The BATCH frame of a sequence of a stream."""
 
     def interest(self) -> Set[bytes] | None:
         """The swarms to be narrowed to; None for a node that wants all, or too many to name them."""
@@ -55,21 +76,50 @@ class Replica(Protocol):
         """A hub has sent all it had when `lacks_swarms` was so much; its vector tells whether that was enough."""
 
     def snapshot(
-        self, origin: str, position: Position, now: float, interest: Set[bytes] | None
+        self, stream: StreamId, now: float, interest: Set[bytes] | None, *, tables: Collection[str]
     ) -> Iterator[tuple[bytes, int]]:
-        """SNAPSHOT frames, and the records of each, of all rows of an origin; each costs little to make."""
+        """SNAPSHOT frames, and the records of each, of all rows of a stream in those tables; each is made quickly."""
 
     def swarms(self, info_hashes: Collection[bytes], now: float) -> Iterator[bytes]:
         """SWARMS frames with all rows of some swarms; each costs little to make."""
 
-    def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
-        """Apply a BATCH and return its records; None if it was known already.
+    def apply_batch(self, batch: Batch, payload: bytes, now: float, *, is_direct: bool) -> int | None:
+        """Apply a BATCH and return its records; None if it was known. ``is_direct``: it is the peer's own stream.
 
-        Raises `LinkError` on a gap or on stamps from the future, `WireError` on rubbish.
+        Raises `LinkError` on a gap, and of a direct one on stamps from the future, on rubbish (`WireError`) and when
+        its node has no room left. Nothing is applied then.
         """
 
-    def apply_snapshot(self, batch: Batch, now: float) -> int:
-        """Apply a piece of a snapshot; returns its records. Raises as `apply_batch`."""
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> tuple[int, int]:
+        """Apply rows that say nothing of how far a stream is known; returns the records, and how many were news.
 
-    def finish_snapshot(self, origin: str, position: Position) -> None:
-        """A snapshot is complete: the origin is known up to ``position``."""
+        Raises as `apply_batch`.
+        """
+
+    def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
+        """Rows of a stream have come of which its position says nothing: others are to be sent them all the same.
+
+        Its digest changes, so whoever compares it with his own sends all rows, and is sent them. Not ``at_once``: only
+        if the stream grows no longer, and has not been sent whole meanwhile.
+        """
+
+    def begin_snapshot(self, stream: StreamId) -> None:
+        """All rows of a stream are about to come."""
+
+    def finish_snapshot(
+        self,
+        stream: StreamId,
+        position: Position,
+        now: float,
+        *,
+        tables: Collection[str],
+        is_conflict: bool = False,
+        replaces: bool = False,
+    ) -> None:
+        """All rows of a stream have come, of those tables: it is known up to ``position``, at least.
+
+        ``is_conflict``: the two ends had read it otherwise. ``replaces``: exactly up to it, whatever was known before.
+        """
+
+    def want_anew(self) -> None:
+        """Somebody else has written in this node's name: it is to begin another stream."""

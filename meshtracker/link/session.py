@@ -1,12 +1,8 @@
 """One end of a link as a state machine without I/O: bytes and ``now`` in, bytes and notices out.
 
-Life of a link; what may arrive in which state is the table `state.LEGAL`:
-
-    connecting ─► securing ─► authenticating ─► comparing ─► bursting ─► synced ─► closed
-                                                                 ╰──► soft-split ◄──╯
-
-The I/O around it calls `connected`, `secured`, `take_in`, `apply`, `handle_deadline` and `end_of_stream`, writes what
-`data_to_send` returns and logs `notices`. Nothing is queued here but control frames and what one read has brought: data
+What may arrive in which state, and where it leads, is the table `transitions.TRANSITIONS`. The I/O around a session
+calls `connected`, `secured`, `take_in`, `apply`, `handle_deadline` and `end_of_stream`, writes what `data_to_send`
+returns and logs `notices`. Nothing is queued here but what one read has brought and what `outgoing` bounds: data
 is read from the logs when the socket can take it, so a slow peer costs a cursor and no memory.
 """
 
@@ -14,37 +10,43 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from typing import Literal, Protocol
+from typing import Protocol
 
-from meshtracker.errors import LinkError, LinkFault, WireError
+from meshtracker.errors import CloseCode, LinkError, WireError
 from meshtracker.link import greeting, split
-from meshtracker.link.authentication import FAILED, Credential
-from meshtracker.link.feed import Feed
-from meshtracker.link.handshake import AUTH_FRAMES, Handshake
-from meshtracker.link.intake import Intake
+from meshtracker.link.allowance import Allowance
 from meshtracker.link.interest import PeerInterest
+from meshtracker.link.outgoing import Outgoing
 from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.proof.authentication import Credential
+from meshtracker.link.proof.handshake import Handshake
+from meshtracker.link.receiver import Receiver
 from meshtracker.link.replica import Replica
+from meshtracker.link.sender import Sender
 from meshtracker.link.split import Progress, Verdict
-from meshtracker.link.state import HANDSHAKE_STATES, LEGAL, State
 from meshtracker.link.statistics import Level, Notice, SessionStatistics
+from meshtracker.link.transitions import HANDSHAKE_STATES, Event, State, Step, after
 from meshtracker.wire import link as wire
-from meshtracker.wire.batch import decode_batch
-from meshtracker.wire.frame import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder, FrameType, frame
-from meshtracker.wire.link import Hello, Interest
-from meshtracker.wire.vector import Vector, decode_vector
+from meshtracker.wire.frame import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder, FrameType
+from meshtracker.wire.link import Interest
+from meshtracker.wire.vector import FORGOTTEN, MAX_STREAMS, StreamId, Vector
 
 MAX_TOLD_BURSTS = 1000
 """Streams whose resync one session tells the operator of: a peer may announce streams without end."""
-
+SHOWN_RESYNCS = 20
+"""Of them, what status shows."""
 LATE_SECONDS = 1.0
 """A look at the clock that comes later than this was held up by this node itself: see `Progress.forgive`."""
+CHALLENGE_SECONDS = 2.0
+"""A node has this long to say something when another one comes with its name."""
+FETCHED_PER_SECOND = 1000.0
+"""Swarms that a leaf may ask for anew, over time; at once as many as it may be narrowed to, twice."""
 
 
 class Owner(Protocol):
     """Who keeps the sessions of a node: it knows the others, and what operators want of their links."""
 
-    def admit(self, session: LinkSession, hello: Hello, now: float) -> None:
+    def admit(self, session: LinkSession, hello: wire.Hello, now: float) -> None:
         """Make room for a node that has just said its name. Raises `LinkError` if it is not wanted."""
 
     def wants_everything(self, name: str) -> bool:
@@ -56,9 +58,15 @@ class Owner(Protocol):
     def note_split(self, session: LinkSession, verdict: Verdict, now: float, *, resets: bool) -> None:
         """Data does not flow although the link is up; ``resets``: the session closes itself for that."""
 
+    def note_heard(self, session: LinkSession, name: str) -> None:
+        """A batch of a node's stream has come over this link, and was news."""
+
+    def deliver(self, session: LinkSession, message: wire.Directed, now: float) -> None:
+        """A directed message has come: for this node, or to be passed on."""
+
 
 class LinkSession:
-    """One end of one connection. See the module's docstring for its life."""
+    """One end of one connection."""
 
     def __init__(
         self,
@@ -72,22 +80,25 @@ class LinkSession:
         now: float,
     ) -> None:
         """``peer_address`` is for the operator only."""
-        self.state = State.CONNECTING
-        self.peer: Hello | None = None
+        self.peer: wire.Hello | None = None
         self.peer_address = peer_address
         self.dials = dials
+        self.version = 0
+        """Of the protocol, once both have said what they speak."""
         self.reason = ""
+        self.code = CloseCode.OTHER
+        """Why it was closed."""
         self.was_synced = False
         self.told_by_peer = False
         """Did the peer give the reason?"""
-        self.authentication_failed = False
-        self.was_reset = False
-        self.refusal_kind: LinkFault | Literal[""] = ""
+        self.refusal: CloseCode | None = None
         """What this end had against the other when it closed the link."""
         self.soft_splits = 0
         self.verdict: Verdict | None = None
         """The last soft-split."""
         self.warnings: tuple[str, ...] = ()
+        self._phase = State.CONNECTING
+        self._is_split = False
         self._replica = replica
         self._credential = credential
         self._policy = policy
@@ -98,16 +109,19 @@ class LinkSession:
         self._damage: WireError | None = None
         """What is wrong with the bytes after those of the inbox."""
         self._handshake: Handshake | None = None
-        self._control: deque[bytes] = deque()
+        self._outgoing = Outgoing()
+        self._fetch_allowance = Allowance(per_second=FETCHED_PER_SECOND, most=2.0 * wire.MAX_INTEREST, now=now)
         self._notices: list[Notice] = []
-        self._intake: Intake | None = None
-        self._feed: Feed | None = None
+        self._receiver: Receiver | None = None
+        self._sender: Sender | None = None
         self._end_sent = 0
         """Which of the data frames sent was END_OF_BURST; 0 before it."""
-        self._end_heard = False
-        self._peer_vector: Vector = {}
+        self._theirs: Vector = {}
+        """The peer's vector."""
         self._known_at_start: Vector = {}
         """What the peer knew when its burst began."""
+        self._told_change = 0
+        """The replica's change up to which the peer has been told this node's vector."""
         self._interest = PeerInterest()
         self._everything = False
         """Do both ends send everything anew because this one was told so?"""
@@ -115,8 +129,12 @@ class LinkSession:
         """What the replica lacked when its vector was sent."""
         self._fetches: deque[int] = deque()
         """The same, for each FETCH that is not answered yet."""
-        self._resumes = State.BURSTING
-        """Where a soft-split leads back to."""
+        self._challenged_at = split.NEVER
+        self._challenged_bytes = 0
+        """What had been received then: a node that says anything is alive."""
+        self._looked_at = now
+        self._away_seconds = 0.0
+        """How long this node itself was away: heartbeats may have waited for it so long."""
         self._entered = now
         self._next_heartbeat = self._next_alarm = split.NEVER
         self._received_bytes = self._sent_bytes = 0
@@ -129,15 +147,21 @@ class LinkSession:
         """The TCP connection is there."""
         # An operator may have closed it meanwhile.
         if not self.is_closed:
-            self._enter(State.SECURING, now)
+            self._advance(Step.CONNECTED, now)
 
     def secured(self, binding: bytes | None, now: float) -> None:
         """TLS is up (or off: None); ``binding`` is `authentication.channel_binding` of the listener's certificate."""
         if self.is_closed:
             return
-        self._enter(State.AUTHENTICATING, now)
-        self._handshake = Handshake(self._credential, dials=self.dials, name=self._replica.name, binding=binding)
-        self._send_control(self._handshake.first())
+        self._advance(Step.SECURED, now)
+        self._handshake = Handshake(
+            self._credential,
+            dials=self.dials,
+            name=self._replica.name,
+            binding=binding,
+            versions=self._policy.versions,
+        )
+        self._put(self._handshake.first())
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Take bytes off the wire and apply all that they complete; never raises for what a peer sends."""
@@ -147,16 +171,16 @@ class LinkSession:
 
     def take_in(self, data: bytes, now: float) -> None:
         """Take bytes off the wire: what they complete waits for `apply`, but for the handshake."""
-        if self.state is State.CLOSED or self._damage is not None:
+        if self.is_closed or self._damage is not None:
             return
         self._received_bytes += len(data)
         self._progress.heard_at = now
         frames = data_frames = 0
         try:
             for kind, payload in self._decoder.feed(data):
-                if self.is_closed:
+                if self._phase is State.CLOSED:
                     return
-                if self.state in HANDSHAKE_STATES:
+                if self._phase in HANDSHAKE_STATES:
                     self._process(kind, payload, now)
                     continue
                 self._inbox.append((kind, payload))
@@ -178,138 +202,116 @@ class LinkSession:
         self._end_if_damaged(now)
         return True
 
-    def _process(self, kind: FrameType, payload: bytes, now: float) -> None:
-        try:
-            self._receive_frame(kind, payload, now)
-        except LinkError as error:
-            self._refuse(str(error), error.kind, now)
-        except WireError as error:
-            self._refuse(f"protocol error: {error}", "protocol", now)
-
-    def _end_if_damaged(self, now: float) -> None:
-        # What came whole before the damage is not lost.
-        if self._damage is not None and not self._inbox:
-            self._refuse(f"protocol error: {self._damage}", "protocol", now)
-
-    def _refuse(self, reason: str, kind: LinkFault, now: float) -> None:
-        if not self.is_closed:
-            self.refusal_kind = kind
-            self.close(reason, now)
-
-    def check_credential(self, now: float) -> None:
-        """The credentials have changed: close unless the peer's proof still counts."""
-        void_name = self._handshake.void_name if self._handshake else ""
-        if void_name:
-            self._refuse(f"the credential of {void_name} was revoked or replaced", "authentication", now)
-
-    @property
-    def is_closed(self) -> bool:
-        """Is this the end of it?"""
-        return self.state is State.CLOSED
-
     def end_of_stream(self, now: float, *, why: str = "the other side hung up") -> None:
         """The connection is gone."""
-        self._closed(why, now)
+        self._closed(CloseCode.UNREACHABLE, why, now)
 
-    def close(self, reason: str, now: float) -> None:
+    def close(self, reason: str, now: float, *, code: CloseCode) -> None:
         """Tell the peer why, then hang up once `data_to_send` is written."""
-        if self.state is State.CLOSED:
+        if self.is_closed:
             return
-        if self.state not in (State.CONNECTING, State.SECURING):
-            self._control.append(wire.control(FrameType.CLOSE, reason=reason[: wire.MAX_REASON_BYTES]))
-        self._closed(reason, now)
+        if self._phase not in (State.CONNECTING, State.SECURING):
+            self._outgoing.last_words(wire.encode_close(code, reason))
+        self._closed(code, reason, now)
 
-    def reset(self, reason: str, now: float) -> None:
-        """Hang up so that the link is made anew, by whoever dials."""
-        if not self.is_closed:
-            self.was_reset = True
-            self.close(reason, now)
-
-    def track(self, added: Collection[bytes], dropped: Collection[bytes], lacked: int) -> None:
+    def track(self, added: Collection[bytes], dropped: Collection[bytes], lacked: int, now: float) -> None:
         """This node has begun to track some swarms and has dropped others; ``lacked``: see `Replica.lacks_swarms`.
 
         The other end, a hub, sends at once what it knows of those added.
         """
         if dropped and self._replica.interest() is not None:
-            self._control += wire.encode_interest(Interest.DROP, dropped)
-        if added:
+            self._put(*wire.encode_interest(Interest.DROP, dropped), now=now)
+        if added and not self.is_closed:
             frames = wire.encode_interest(Interest.FETCH, added)
-            self._control += frames
+            self._put(*frames, now=now)
             self._fetches += [0] * (len(frames) - 1) + [lacked]
+
+    def send_directed(self, message: wire.Directed, now: float) -> bool:
+        """Have the peer take or pass on a directed message; False if the link does not carry it now."""
+        return self.state is State.SYNCED and self._outgoing.put_directed(message, now)
+
+    def challenge(self, now: float) -> None:
+        """Another node has come with the peer's name: the peer keeps it if it is alive."""
+        if self._challenged_at == split.NEVER:
+            self._challenged_at, self._challenged_bytes = now, self._received_bytes
+            self._outgoing.challenge_is_due = True
+
+    def check_credential(self, now: float) -> None:
+        """The credentials have changed: close unless the peer's proof still counts."""
+        void_name = self._handshake.void_name if self._handshake else ""
+        if void_name:
+            self._refuse(f"the credential of {void_name} was revoked or replaced", CloseCode.AUTHENTICATION, now)
 
     def next_deadline(self) -> float:
         """When `handle_deadline` wants to be called."""
-        if self.state is State.CLOSED:
+        if self.is_closed:
             return split.NEVER
-        if self.state in HANDSHAKE_STATES:
-            return self._entered_handshake_ends()
-        if self.state is State.SOFT_SPLIT:
-            return min(self._next_heartbeat, self._next_alarm)
-        return min(self._next_heartbeat, split.next_look(self._progress, self._policy.soft_split_after_seconds))
+        if self._phase in HANDSHAKE_STATES:
+            return self._entered + self._policy.handshake_timeout_seconds
+        challenged = self._challenged_at + CHALLENGE_SECONDS
+        if self._is_split:
+            return min(self._next_heartbeat, self._next_alarm, challenged)
+        look = split.next_look(self._progress, self._policy.soft_split_after_seconds)
+        return min(self._next_heartbeat, look, challenged)
 
     def handle_deadline(self, now: float) -> None:
         """Send a heartbeat that is due, look for a soft-split; give up on an endless handshake."""
-        if self.state is State.CLOSED:
+        if self.is_closed:
             return
-        if self.state in HANDSHAKE_STATES:
-            if now >= self._entered_handshake_ends():
-                self.close(f"still {self.state.value} after {self._policy.handshake_timeout_seconds:g} s", now)
+        if self._phase in HANDSHAKE_STATES:
+            seconds = self._policy.handshake_timeout_seconds
+            if now >= self._entered + seconds:
+                self.close(f"still {self._phase.shown} after {seconds:g} s", now, code=CloseCode.TIMEOUT)
             return
+        self._note_away(now)
         late_seconds = now - self.next_deadline()
         if late_seconds > LATE_SECONDS:
             self._progress.forgive(late_seconds, now)
+        self._look_at_challenge(now)
         self._look(now)
         if now >= self._next_heartbeat and not self.is_closed:
             self._next_heartbeat = now + self._policy.heartbeat_seconds
-            # A peer that sends but does not read would have them pile up here.
-            if not self._control:
-                self._control.append(wire.encode_heartbeat(self._heartbeat(now)))
-
-    def _heartbeat(self, now: float) -> wire.Heartbeat:
-        return wire.Heartbeat(
-            clock_ms=self._replica.wall_ms(now),
-            sent_frames=self._progress.sent_frames,
-            applied_frames=self._progress.applied_frames,
-            vector=self._replica.vector(),
-        )
-
-    def _look(self, now: float) -> None:
-        """Is this a soft-split, still or no longer?"""
-        after_seconds = self._policy.soft_split_after_seconds
-        verdict = split.judge(self._progress, now, after_seconds)
-        if self.state is not State.SOFT_SPLIT:
-            if verdict is None:
-                return
-            self._resumes = self.state
-            self.soft_splits += 1
-            self._owner.note_split(self, verdict, now, resets=self._policy.auto_reset)
-            self._enter(State.SOFT_SPLIT, now)
-        elif verdict is None:
-            self._notices.append(Notice("info", f"recovered from the soft-split after {now - self._entered:.0f} s"))
-            self._enter(self._resumes, now)
-            return
-        elif now < self._next_alarm:
-            return
-        self.verdict = verdict
-        self._next_alarm = now + after_seconds
-        self._notices.append(Notice("error", str(verdict)))
-        if self._policy.auto_reset:
-            self.was_reset = True
-            self._refuse(str(verdict), "soft-split", now)
+            self._outgoing.heartbeat_is_due = True
 
     def data_to_send(self, now: float) -> bytes:
         """The next bytes to write: control frames first, then at most one frame of data; b"" if there is nothing."""
-        if self._control:
-            data = b"".join(self._control)
-            self._control.clear()
-        elif self.state in HANDSHAKE_STATES or self.is_closed:
-            data = b""
-        else:
+        data = self._outgoing.take()
+        is_up = self._phase not in HANDSHAKE_STATES and not self.is_closed
+        if is_up and (self._outgoing.heartbeat_is_due or self._outgoing.challenge_is_due):
+            data += self._heartbeat(now)
+        if not data and is_up:
             data = self._next_data(now)
-            if data:
-                self._progress.sent(now)
         self._sent_bytes += len(data)
         return data
+
+    # ------------------------------------------------------------ what others ask
+
+    @property
+    def state(self) -> State:
+        """Where it is; a soft-split hides the state that it will go on from."""
+        return State.SOFT_SPLIT if self._is_split else self._phase
+
+    @property
+    def is_closed(self) -> bool:
+        """Is this the end of it?"""
+        return self._phase is State.CLOSED
+
+    @property
+    def authentication_failed(self) -> bool:
+        """Did the proof fail, at either end?"""
+        is_proven = self._handshake is not None and self._handshake.is_proven
+        return self.code is CloseCode.AUTHENTICATION and not is_proven
+
+    @property
+    def late_directed(self) -> int:
+        """Directed messages that waited here for too long."""
+        return self._outgoing.late_directed
+
+    def held_bytes(self) -> int:
+        """What the session holds of bytes: of frames that are not complete, not applied, or not written."""
+        return (
+            self._decoder.waiting_bytes + sum(len(payload) for _, payload in self._inbox) + self._outgoing.waiting_bytes
+        )
 
     def notices(self) -> list[Notice]:
         """What happened since the last call, for the log."""
@@ -318,212 +320,363 @@ class LinkSession:
 
     def statistics(self, now: float) -> SessionStatistics:
         """A frozen snapshot of the figures."""
+        sender, receiver, progress = self._sender, self._receiver, self._progress
         return SessionStatistics(
             peer=self.peer.name if self.peer else "",
             peer_address=self.peer_address,
             dialed=self.dials,
-            state=self.state.value,
+            state=self.state.shown,
             since_seconds=now - self._entered,
-            resync=_joined(self._intake.resync if self._intake else {}),
-            sent_resync=_joined(self._feed.sent if self._feed else {}),
+            version=self.version,
+            resync=_joined(receiver.resync if receiver else {}),
+            sent_resync=_joined(sender.sent if sender else {}),
             warnings=self.warnings,
             received_bytes=self._received_bytes,
             sent_bytes=self._sent_bytes,
-            received_batches=self._intake.batches if self._intake else 0,
+            received_batches=receiver.batches if receiver else 0,
             sent_batches=self._sent_batches,
-            received_records=self._intake.records if self._intake else 0,
-            peer_lag_batches=self._feed.lag(self._peer_vector) if self._feed else 0,
-            unconfirmed_frames=self._progress.sent_frames - self._progress.confirmed_frames,
-            skipped_bytes=self._feed.skipped_bytes if self._feed else 0,
-            heard_seconds_ago=now - self._progress.heard_at,
+            received_records=receiver.records if receiver else 0,
+            refused_records=receiver.refused_records if receiver else 0,
+            unshared_rows=self._unshared_rows(),
+            peer_lag_batches=sender.lag() if sender else 0,
+            unconfirmed_frames=progress.sent_frames - progress.confirmed_frames,
+            skipped_bytes=sender.skipped_bytes if sender else 0,
+            heard_seconds_ago=now - progress.heard_at,
             soft_splits=self.soft_splits,
             verdict=str(self.verdict or ""),
             reason=self.reason,
+            code=self.code.label if self.is_closed else "",
         )
 
-    # ------------------------------------------------------------ frames
+    def _unshared_rows(self) -> int:
+        sender, receiver = self._sender, self._receiver
+        if sender is None or receiver is None or self.peer is None or not self.peer.forwards:
+            return 0
+        return sender.unshared_rows() + receiver.unshared_rows
 
-    def _receive_frame(self, kind: FrameType, payload: bytes, now: float) -> None:
-        if kind not in LEGAL[self.state]:
-            raise LinkError(f"protocol error: {kind.name} is not allowed while {self.state.value}")
-        match kind:
-            case FrameType.CLOSE:
-                self._receive_close(payload, now)
-            case FrameType.HELLO:
-                self._receive_hello(wire.decode_hello(payload), now)
-            case FrameType.VECTOR:
-                self._receive_vector(*wire.decode_knowledge(payload), now)
-            case FrameType.INTEREST:
-                self._receive_interest(*wire.decode_interest(payload), now)
-            case FrameType.END_OF_BURST:
-                self._end_heard = True
-                # The other end waits for it to be confirmed.
-                self._control.append(wire.encode_heartbeat(self._heartbeat(now)))
-                self._sync_if_done(now)
-            case FrameType.HEARTBEAT:
-                self._receive_heartbeat(wire.decode_heartbeat(payload), now)
-            case _ if kind in AUTH_FRAMES:
-                self._receive_auth(kind, payload, now)
+    # ------------------------------------------------------------ frames that come
+
+    def _process(self, kind: FrameType, payload: bytes, now: float) -> None:
+        try:
+            before, follows = self._phase, after(self._phase, kind)
+            self._receive(wire.decode(kind, payload), now)
+            if self._phase is before and follows is not before:
+                self._enter(follows, now)
+            self._sync_if_done(now)
+        except LinkError as error:
+            self._refuse(str(error), error.code, now)
+        except WireError as error:
+            self._refuse(f"protocol error: {error}", CloseCode.PROTOCOL, now)
+
+    def _receive(self, message: wire.Message, now: float) -> None:
+        match message:
+            case wire.Auth():
+                self._receive_auth(message, now)
+            case wire.Close():
+                self.told_by_peer = True
+                self._closed(message.code, message.reason, now)
+            case wire.Hello():
+                self._receive_hello(message, now)
+            case wire.Knowledge():
+                self._receive_knowledge(message, now)
+            case wire.InterestChange():
+                self._receive_interest(message, now)
+            case wire.Heartbeat():
+                self._receive_heartbeat(message, now)
+            case wire.Directed():
+                self._owner.deliver(self, message, now)
             case _:
-                self._receive_stream(kind, payload, now)
+                self._receive_stream(message, now)
 
-    def _receive_auth(self, kind: FrameType, payload: bytes, now: float) -> None:
+    def _receive_auth(self, message: wire.Auth, now: float) -> None:
         handshake = self._handshake
         if handshake is None:
-            raise LinkError(f"protocol error: {kind.name} before TLS")
+            raise LinkError(f"protocol error: {message.kind.name} before TLS")
         try:
-            self._send_control(handshake.receive(kind, wire.read_control(payload)))
+            self._put(handshake.receive(message))
         except LinkError as error:
             if handshake.detail:
                 # The stranger is told less than this node's own operator.
-                self.authentication_failed = True
-                self._refuse(str(error), error.kind, now)
+                self._refuse(str(error), error.code, now)
                 self.reason = f"{error}: {handshake.detail}"
             raise
         if handshake.is_proven:
             self._decoder.max_payload_bytes = MAX_PAYLOAD_BYTES
-            self._enter(State.COMPARING, now)
-            self._control.append(wire.encode_hello(self._replica.hello(now)))
+            self._advance(Step.PROVEN, now)
+            self._put(wire.encode_hello(self._hello(now)))
 
-    def _receive_close(self, payload: bytes, now: float) -> None:
-        reason = wire.read_control(payload).get(b"reason")
-        self.told_by_peer = True
-        if self.state is State.AUTHENTICATING and reason == FAILED.encode():
-            self.authentication_failed = True
-        self._closed(wire.printable(reason) if isinstance(reason, bytes) else "no reason given", now)
+    def _hello(self, now: float) -> wire.Hello:
+        policy = self._policy
+        return self._replica.hello(
+            now, versions=policy.versions, capabilities=policy.capabilities, may_speak=self._trusts_peer
+        )
 
-    def _receive_hello(self, hello: Hello, now: float) -> None:
-        if self.peer is not None:
-            raise LinkError("protocol error: a second HELLO")
+    @property
+    def _trusts_peer(self) -> bool:
+        """Is the peer believed what it says of other nodes' streams?"""
+        return self._handshake is not None and self._handshake.may_speak
+
+    def _receive_hello(self, hello: wire.Hello, now: float) -> None:
         if self._handshake is not None:
             self._handshake.check_hello(hello)
-        mine = self._replica.hello(now)
+        mine = self._hello(now)
         greeting.check(mine, hello, self._policy.clocks)
         self._owner.admit(self, hello, now)
+        self.version = greeting.common_version(mine.versions, hello.versions, here=mine.name, there=hello.name)
         self._everything = self._owner.wants_everything(hello.name)
-        self._intake = Intake(self._replica, hello)
+        self._receiver = Receiver(self._replica, hello, may_speak=self._trusts_peer)
         self.peer = hello
         self.warnings = tuple(greeting.differences(mine, hello, self._policy.clocks))
         self._notices += [Notice("warning", warning) for warning in self.warnings]
         interest = self._replica.interest()
         if hello.forwards:
             self._lacked = self._replica.lacks_swarms()
-            self._control += [] if interest is None else wire.encode_interest(Interest.TRACK, interest)
+            if interest is not None:
+                self._put(*wire.encode_interest(Interest.TRACK, interest))
         everything = self._everything or bool(self._lacked)
-        self._control.append(wire.encode_knowledge(self._replica.vector(), everything=everything))
+        self._told_change, _ = self._replica.changed_after(0)
+        vector = self._replica.vector_for(hello.tables)
+        position = self._replica.position_for(hello.stream)
+        if position is not None and vector[hello.stream].sequence:
+            vector[hello.stream] = position
+        self._put(*wire.encode_knowledge(vector, everything=everything))
 
-    def _receive_vector(self, vector: Vector, everything: bool, now: float) -> None:
+    def _receive_knowledge(self, message: wire.Knowledge, now: float) -> None:
+        self._learn(message.vector)
+        if message.more:
+            return
         if self.peer is None:
             raise LinkError("protocol error: VECTOR before HELLO")
-        self._peer_vector = self._known_at_start = vector
-        everything = everything or self._everything
-        self._feed = Feed(self._replica, self.peer, vector, everything=everything, interest=self._interest.info_hashes)
-        self._control.append(wire.encode_burst(self._feed.plans))
-        self._progress.sent(now)
+        self._known_at_start = dict(self._theirs)
+        everything = message.everything or self._everything
+        interest = self._interest.info_hashes
+        self._sender = Sender(
+            self._replica,
+            self.peer,
+            self._theirs,
+            everything=everything,
+            interest=interest,
+            trusts_peer=self._trusts_peer,
+        )
+        self._advance(Step.COMPARED, now)
         self._progress.data_at = now
-        self._enter(State.BURSTING, now)
         self._next_heartbeat = now
 
-    def _receive_interest(self, interest: Interest, info_hashes: list[bytes], now: float) -> None:
-        if self.peer is None:
-            raise LinkError("protocol error: INTEREST before HELLO")
-        if self.peer.forwards:
+    def _learn(self, vector: Vector) -> list[StreamId]:
+        """The peer tells how far it knows some streams; returns which have moved."""
+        for stream in [stream for stream, position in vector.items() if position == FORGOTTEN]:
+            self._theirs.pop(stream, None)
+            del vector[stream]
+            if self._sender is not None:
+                self._sender.note_forgotten(stream)
+        moved = [stream for stream, position in vector.items() if self._theirs.get(stream) != position]
+        self._theirs.update(vector)
+        if len(self._theirs) > MAX_STREAMS:
+            raise LinkError(f"more than {MAX_STREAMS} streams in one vector", code=CloseCode.FLOOD)
+        own, mine = vector.get(self._replica.own), self._replica.position(self._replica.own)
+        if self._trusts_peer and own is not None and mine is not None and own.sequence > mine.sequence:
+            self._replica.want_anew()
+            self._notices.append(
+                Notice("warning", "it knows more of this node's stream than this node wrote: somebody else wrote there")
+            )
+        return moved
+
+    def _receive_interest(self, message: wire.InterestChange, now: float) -> None:
+        if self.peer is None or self.peer.forwards:
             raise LinkError("protocol error: INTEREST of a hub, which is sent everything")
-        self._interest.receive(interest, info_hashes, has_begun=self._feed is not None)
-        if interest is Interest.FETCH and self._feed is not None:
-            self._feed.fetch(info_hashes, now)
+        is_fetch = message.interest is Interest.FETCH
+        if is_fetch and not self._fetch_allowance.take(len(message.info_hashes), now):
+            raise LinkError("more swarms asked for than a leaf may in that time", code=CloseCode.FLOOD)
+        self._interest.receive(message.interest, message.info_hashes, has_begun=self._sender is not None)
+        if is_fetch and self._sender is not None:
+            self._sender.fetch(message.info_hashes, now)
 
     def _receive_heartbeat(self, heartbeat: wire.Heartbeat, now: float) -> None:
-        feed, intake = self._feed, self._intake
-        if feed is None or intake is None:
+        sender, receiver, peer, progress = self._sender, self._receiver, self.peer, self._progress
+        if sender is None or receiver is None or peer is None:
             raise LinkError("protocol error: HEARTBEAT before VECTOR")
-        progress = self._progress
         if heartbeat.applied_frames > progress.sent_frames:
             raise LinkError("protocol error: a heartbeat confirms more than was sent")
-        self._peer_vector = heartbeat.vector
+        self._note_away(now)
+        greeting.check_clock(
+            heartbeat.clock_ms - self._replica.wall_ms(now),
+            self._policy.clocks,
+            mine=self._replica.name,
+            theirs=peer.name,
+            late_seconds=self._policy.soft_split_after_seconds + self._away_seconds,
+        )
+        moved = self._learn(heartbeat.vector)
+        if heartbeat.answer_at_once:
+            self._outgoing.heartbeat_is_due = True
         progress.confirmed(heartbeat.applied_frames, now)
-        self._sync_if_done(now)
-        owed, sent_frames = intake.lacks(heartbeat.vector), heartbeat.sent_frames
-        progress.owes(owed, now, sent_frames=sent_frames, is_due=not feed.brings_back)
+        progress.owes(receiver.lacks(self._theirs), now, sent_frames=heartbeat.sent_frames)
+        sender.compare(moved, heartbeat.applied_frames)
 
-    def _receive_stream(self, kind: FrameType, payload: bytes, now: float) -> None:
-        intake = self._intake
-        if intake is None:
-            raise LinkError(f"protocol error: {kind.name} before HELLO")
-        match kind:
-            case FrameType.BURST:
-                texts = intake.burst(wire.decode_burst(payload), now)
+    def _receive_stream(self, message: wire.Message, now: float) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            raise LinkError("protocol error: data before HELLO")
+        match message:
+            case wire.BatchFrame():
+                if receiver.batch(message, now):
+                    self._owner.note_heard(self, message.batch.stream.name)
+            case wire.SnapshotPiece():
+                receiver.snapshot(message.batch, now)
+            case wire.SnapshotEnd():
+                receiver.end_snapshot(message, now)
+                while receiver.conflicts and self._sender is not None:
+                    self._sender.answer(receiver.conflicts.pop())
+            case wire.Burst():
+                texts = receiver.burst(message, now)
                 self._told_bursts += len(texts)
                 level: Level = "info" if self._told_bursts <= MAX_TOLD_BURSTS else "debug"
                 self._notices += [Notice(level, text) for text in texts]
-            case FrameType.BATCH:
-                intake.batch(decode_batch(payload), payload, now)
-            case FrameType.SNAPSHOT:
-                intake.snapshot(decode_batch(payload), now)
-            case FrameType.SWARMS:
-                if not self._fetches:
-                    raise LinkError("protocol error: SWARMS that were not asked for")
-                intake.swarms(decode_batch(payload), now)
-            case FrameType.SWARMS_END:
-                if not self._fetches:
-                    raise LinkError("protocol error: SWARMS_END without INTEREST FETCH")
-                self._replica.have_swarms(self._fetches.popleft(), decode_vector(payload))
-            case _:
-                intake.end_snapshot(*wire.decode_snapshot_end(payload))
+            case wire.EndOfBurst():
+                # The other end waits for it to be confirmed.
+                self._outgoing.heartbeat_is_due = True
+            case wire.SwarmsPiece():
+                self._check_fetched()
+                receiver.swarms(message.batch, now)
+            case wire.SwarmsEnd():
+                self._check_fetched()
+                self._replica.have_swarms(self._fetches.popleft(), message.vector)
+
+    def _check_fetched(self) -> None:
+        if not self._fetches:
+            raise LinkError("protocol error: SWARMS without INTEREST FETCH")
+
+    # ------------------------------------------------------------ frames that go
+
+    def _put(self, *frames: bytes, now: float | None = None) -> None:
+        """Have control frames sent; with ``now`` the link is closed if the peer reads none."""
+        try:
+            self._outgoing.put(*(frame for frame in frames if frame))
+        except LinkError as error:
+            if now is None:
+                raise
+            self._refuse(str(error), error.code, now)
+
+    def _heartbeat(self, now: float) -> bytes:
+        """As many HEARTBEAT frames as it takes to tell of all streams that have moved; one at least."""
+        self._told_change, moved = self._replica.changed_after(self._told_change)
+        positions = {stream: self._replica.position(stream) for stream, _ in moved}
+        if self.peer is not None and self.peer.stream in positions:
+            positions[self.peer.stream] = self._replica.position_for(self.peer.stream)
+        vector = {stream: position or FORGOTTEN for stream, position in positions.items()}
+        heartbeat = wire.Heartbeat(
+            clock_ms=self._replica.wall_ms(now),
+            sent_frames=self._progress.sent_frames,
+            applied_frames=self._progress.applied_frames,
+            vector=vector,
+            answer_at_once=self._outgoing.challenge_is_due,
+        )
+        self._outgoing.heartbeat_is_due = self._outgoing.challenge_is_due = False
+        return wire.encode_heartbeat(heartbeat)
 
     def _next_data(self, now: float) -> bytes:
-        """One frame of data, or b"" if the peer has been sent all that there is."""
-        feed, intake = self._feed, self._intake
-        if feed is None or intake is None:
+        """One frame of data, or of what waits behind it; b"" if the peer has been sent all that there is."""
+        sender = self._sender
+        if sender is None:
             return b""
-        feed.holds_own = intake.brings_back
-        end = self._end_of_burst(feed)
-        if end:
-            return end
-        data = feed.next_frame(now)
-        self._sent_batches += bool(data)
-        # Only when asked for more does the feed notice that a snapshot was all.
-        return data or self._end_of_burst(feed)
+        data = self._end_of_burst(sender) or sender.next_frame(now, self._progress.sent_frames + 1)
+        if data:
+            self._sent_batches += 1
+        else:
+            # Only when asked for more does the sender notice that a snapshot was all.
+            data = self._end_of_burst(sender)
+        if data:
+            self._progress.sent(now)
+        return data or self._outgoing.take_directed(now)
 
-    def _end_of_burst(self, feed: Feed) -> bytes:
-        if self._end_sent or not feed.burst_is_sent:
+    def _end_of_burst(self, sender: Sender) -> bytes:
+        if self._end_sent or not sender.burst_is_sent:
             return b""
         self._end_sent = self._progress.sent_frames + 1
-        return frame(FrameType.END_OF_BURST)
+        return wire.encode_end_of_burst()
+
+    # ------------------------------------------------------------ soft-splits and challenges
+
+    def _look(self, now: float) -> None:
+        """Is this a soft-split, still or no longer?"""
+        after_seconds = self._policy.soft_split_after_seconds
+        verdict = split.judge(self._progress, now, after_seconds)
+        if self.is_closed or (verdict is None and not self._is_split):
+            return
+        if verdict is None:
+            self._notices.append(Notice("info", f"recovered from the soft-split after {now - self._entered:.0f} s"))
+            self._is_split = False
+            self._entered = now
+            return
+        if not self._is_split:
+            self._is_split = True
+            self._entered = now
+            self.soft_splits += 1
+            self._owner.note_split(self, verdict, now, resets=self._policy.auto_reset)
+        elif now < self._next_alarm:
+            return
+        self.verdict = verdict
+        self._next_alarm = now + after_seconds
+        self._notices.append(Notice("error", str(verdict)))
+        if self._policy.auto_reset:
+            self._refuse(str(verdict), CloseCode.SOFT_SPLIT, now)
+
+    def _look_at_challenge(self, now: float) -> None:
+        if self._received_bytes > self._challenged_bytes:
+            self._challenged_at = split.NEVER
+        elif now >= self._challenged_at + CHALLENGE_SECONDS:
+            self.close(
+                f"silent for {CHALLENGE_SECONDS:g} s when another node came with its name", now, code=CloseCode.NAME
+            )
+
+    def _note_away(self, now: float) -> None:
+        self._away_seconds = max(self._away_seconds, now - self._looked_at - self._policy.heartbeat_seconds)
+        self._looked_at = now
 
     def _sync_if_done(self, now: float) -> None:
-        is_confirmed = 0 < self._end_sent <= self._progress.confirmed_frames
-        if not (is_confirmed and self._end_heard) or self.was_synced:
+        if not 0 < self._end_sent <= self._progress.confirmed_frames:
             return
-        self.was_synced = True
-        self._replica.have_swarms(self._lacked, self._known_at_start)
-        self._owner.note_synced(self)
-        if self.state is State.SOFT_SPLIT:
-            self._resumes = State.SYNCED
-        else:
-            self._enter(State.SYNCED, now)
+        if self._phase in (State.BURSTING, State.HEARD):
+            self._advance(Step.BURST_CONFIRMED, now)
+        if self._phase is State.SYNCED and not self.was_synced:
+            self.was_synced = True
+            self._replica.have_swarms(self._lacked, self._known_at_start)
+            if self._lacked and self._sender is not None:
+                self._sender.offer()
+            self._owner.note_synced(self)
 
     # ------------------------------------------------------------ states
 
+    def _advance(self, event: Event, now: float) -> None:
+        self._enter(after(self._phase, event), now)
+
     def _enter(self, state: State, now: float) -> None:
-        self.state = state
-        self._entered = now
+        self._phase = state
+        if not self._is_split:
+            self._entered = now
         self._notices.append(Notice("info" if state is State.SYNCED else "debug", state.value))
 
-    def _closed(self, reason: str, now: float) -> None:
-        if self.state is State.CLOSED:
+    def _end_if_damaged(self, now: float) -> None:
+        # What came whole before the damage is not lost.
+        if self._damage is not None and not self._inbox:
+            self._refuse(f"protocol error: {self._damage}", CloseCode.PROTOCOL, now)
+
+    def _refuse(self, reason: str, code: CloseCode, now: float) -> None:
+        if not self.is_closed:
+            self.refusal = code
+            self.close(reason, now, code=code)
+
+    def _closed(self, code: CloseCode, reason: str, now: float) -> None:
+        if self.is_closed:
             return
-        self.reason = reason
+        self.code, self.reason = code, reason
         self._inbox.clear()
+        if self._receiver is not None:
+            self._receiver.stop(now)
+        self._is_split = False
         self._enter(State.CLOSED, now)
-
-    def _send_control(self, data: bytes) -> None:
-        if data:
-            self._control.append(data)
-
-    def _entered_handshake_ends(self) -> float:
-        return self._entered + self._policy.handshake_timeout_seconds
 
 
 def _joined(resyncs: dict[str, str]) -> str:
-    return "; ".join(f"{origin}: {how}" for origin, how in resyncs.items())
+    shown = [f"{name}: {how}" for name, how in list(resyncs.items())[:SHOWN_RESYNCS]]
+    more = len(resyncs) - len(shown)
+    return "; ".join(shown + [f"and {more} more"] * (more > 0))

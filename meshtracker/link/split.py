@@ -86,14 +86,14 @@ class Progress:
         self.waiting_since = now if self.waiting_frames else NEVER
         self.applied_frames += is_data
 
-    def owes(self, owed: int, now: float, *, sent_frames: int, is_due: bool) -> None:
-        """What the peer's heartbeat says is missing here; not ``is_due``: the peer waits for this end.
+    def owes(self, owed: int, now: float, *, sent_frames: int) -> None:
+        """What the peer's heartbeat says is missing here.
 
         ``sent_frames``: the data frames that it had written before the heartbeat. Bytes keep their order, so all of
         them should have come, and whatever comes later makes up for none.
         """
         self.lost_frames = max(0, sent_frames - self.received_frames)
-        self.owed = max(self.lost_frames, owed if is_due else 0)
+        self.owed = max(self.lost_frames, owed)
         if not self.owed:
             self.data_at = now
 
@@ -117,11 +117,6 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"{_NAME} ({self.rule}): {self.text}"
-
-
-def is_soft_split(reason: str) -> bool:
-    """Does a link's end, whichever side gave the reason, come from a soft-split?"""
-    return reason.startswith(_NAME)
 
 
 def silent(progress: Progress, now: float) -> Verdict:

@@ -29,8 +29,10 @@ class SessionStatistics:
     state: str
     since_seconds: float
     """How long it has been in that state."""
+    version: int
+    """Of the protocol; 0 before both have said what they speak."""
     resync: str
-    """How the peer last brought up each origin: "leaf-a: partial after batch 12; leaf-b: full (new node)"."""
+    """How the peer last brought up a stream of each node: "leaf-a: partial after batch 12; leaf-b: full (new node)"."""
     sent_resync: str
     """The same for what this node sent."""
     warnings: tuple[str, ...]
@@ -39,6 +41,10 @@ class SessionStatistics:
     received_batches: int
     sent_batches: int
     received_records: int
+    refused_records: int
+    """Frames of streams for which this node had no room."""
+    unshared_rows: int
+    """Rows that this node has, its hub lacks, and this node may not send it: they stay here until they age out."""
     peer_lag_batches: int
     """Batches that this node has and the peer's last heartbeat did not know."""
     unconfirmed_frames: int
@@ -51,3 +57,5 @@ class SessionStatistics:
     """The last soft-split of this connection, with its figures; empty if there was none."""
     reason: str
     """Why it was closed."""
+    code: str
+    """The same as one of a few words: "reset", "name", "clock", "soft-split", ...; empty while it is not closed."""

@@ -9,9 +9,10 @@ from ipaddress import ip_address
 import structlog
 import trio
 
-from meshtracker.link.authentication import channel_binding
+from meshtracker.errors import CloseCode
+from meshtracker.link.proof.authentication import channel_binding
 from meshtracker.link.session import LinkSession
-from meshtracker.link.state import State
+from meshtracker.link.transitions import State
 from meshtracker.network.errors import plain_error
 
 log = structlog.get_logger()
@@ -74,9 +75,9 @@ class LinkConnection:
         self._last_words = reason
         self.wake()
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, code: CloseCode) -> None:
         """Close with that reason; what is not sent yet has other ways."""
-        self.session.close(reason, trio.current_time())
+        self.session.close(reason, trio.current_time(), code=code)
         self.wake()
 
     def synced_seconds(self) -> float:
@@ -99,7 +100,7 @@ class LinkConnection:
                 self._warn_in_clear()
                 self.session.secured(None, trio.current_time())
             if self._refusal:
-                self.session.close(self._refusal, trio.current_time())
+                self.session.close(self._refusal, trio.current_time(), code=CloseCode.DISABLED)
             await self._exchange(stream)
         except OSError as error:
             # It was gone before it was set up.
@@ -200,7 +201,7 @@ class LinkConnection:
             elif self.session.state is State.CLOSED:
                 return
             elif self._last_words:
-                self.session.close(self._last_words, trio.current_time())
+                self.session.close(self._last_words, trio.current_time(), code=CloseCode.STOPPING)
             else:
                 await self._woken.wait()
 

@@ -11,9 +11,8 @@ import attrs
 import structlog
 import trio
 
-from meshtracker.link.backoff import Backoff
-from meshtracker.link.failover import Failover
-from meshtracker.link.redial import Redial
+from meshtracker.errors import CloseCode
+from meshtracker.link.dialing import Backoff, Failover, Redial
 from meshtracker.link.session import LinkSession
 from meshtracker.network.addresses import endpoint_text
 from meshtracker.network.connection import LinkConnection
@@ -86,7 +85,7 @@ class Dialer:
             self._changed.unpark_all()
             if not self._is_wanted(index):
                 continue
-            await self._pause(index, redial.wait_seconds(session.reason, up_seconds))
+            await self._pause(index, redial.wait_seconds(session.code, up_seconds))
 
     async def _link(self, index: int, session: LinkSession) -> float:
         """Make one attempt and serve what comes of it; returns for how many seconds it was synced."""
@@ -117,7 +116,7 @@ class Dialer:
             if index in self._connections:
                 first = self._addresses[self._failover.to_close()[0] - 1]
                 reason = f"{self._links.node.name} is linked to {first} again, which is listed before this hub"
-                self._connections[index].close(reason)
+                self._connections[index].close(reason, CloseCode.REPLACED)
 
     async def _pause(self, index: int, seconds: float) -> None:
         """Wait before the next attempt, but once disabled and enabled again a hub is dialled at once."""

@@ -6,9 +6,9 @@ import ssl
 
 import trio
 
-from meshtracker.link.authentication import Credential
-from meshtracker.link.credentials import CredentialList
 from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.proof.authentication import Credential
+from meshtracker.link.proof.credentials import CredentialList
 from meshtracker.link.session import LinkSession
 from meshtracker.network.connection import LinkConnection
 from meshtracker.node.node import Node
@@ -91,7 +91,7 @@ class LinkService:
     async def drain(self) -> None:
         """Send what is not sent yet and say goodbye; the caller sets a deadline."""
         self.is_stopping = True
-        self.node.mesh.flush(trio.current_time())
+        self.node.flush(trio.current_time())
         for connection in self._connections:
             connection.stop(f"{self.node.name} is stopping")
         for connection in list(self._connections):

@@ -10,10 +10,10 @@ import structlog
 import trio
 
 from meshtracker.link.session import LinkSession
-from meshtracker.link.state import HANDSHAKE_STATES
+from meshtracker.link.transitions import HANDSHAKE_STATES
 from meshtracker.network.addresses import endpoint_text, listening_socket
+from meshtracker.network.admission import Admission, ListenerStatistics, ListenPolicy
 from meshtracker.network.connection import LinkConnection
-from meshtracker.network.door import Door, ListenerStatistics, ListenPolicy
 from meshtracker.network.errors import plain_error
 from meshtracker.network.link import LinkService
 from meshtracker.throttle import site
@@ -38,7 +38,7 @@ class Listener:
         self._links = links
         self._context = tls[0] if tls else None
         self._certificate = tls[1] if tls else None
-        self._door = Door(policy)
+        self._admission = Admission(policy)
         self._sources: dict[LinkSession, bytes] = {}
         """Where accepted connections come from."""
 
@@ -50,7 +50,7 @@ class Listener:
 
     def statistics(self) -> ListenerStatistics:
         """A frozen snapshot of the figures."""
-        return self._door.statistics()
+        return self._admission.statistics()
 
     async def _accept(self, listener: trio.socket.SocketType) -> None:
         async with trio.open_nursery() as nursery:
@@ -62,7 +62,7 @@ class Listener:
                     await trio.sleep(_ACCEPT_PAUSE_SECONDS)
                     continue
                 packed = packed_address(source[0])
-                entry = self._door.judge(packed, self._half_open, trio.current_time())
+                entry = self._admission.judge(packed, self._half_open, trio.current_time())
                 if entry not in ("welcome", "told"):
                     tcp.close()
                     continue
@@ -87,7 +87,7 @@ class Listener:
         finally:
             del self._sources[session]
         if session.authentication_failed:
-            self._door.note_failed_proof(source, trio.current_time())
+            self._admission.note_failed_proof(source, trio.current_time())
         if not self._links.is_stopping:
             name = session.peer.name if session.peer else "a stranger"
             say = log.warning if is_news else log.debug

@@ -57,7 +57,17 @@ class EnableLinks:
     caller: str
 
 
-Command: TypeAlias = ResetLinks | DisableLinks | EnableLinks
+@attrs.frozen(kw_only=True)
+class ForgetLinks:
+    """Forget what is remembered of a node that is not linked: its refusals and its counts."""
+
+    action: ClassVar[Literal["forget"]] = "forget"
+    name: str | None
+    reason: str = ""
+    caller: str
+
+
+Command: TypeAlias = ResetLinks | DisableLinks | EnableLinks | ForgetLinks
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +84,7 @@ class AuditEntry:
 
     at_unix_seconds: float
     caller: str
-    action: Literal["reset", "disable", "enable"]
+    action: Literal["reset", "disable", "enable", "forget"]
     links: tuple[str, ...]
     """Names of the nodes, or addresses of hubs whose names are not known yet."""
     everybody: bool

@@ -10,22 +10,24 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from meshtracker.errors import LinkError
+from meshtracker.errors import CloseCode, LinkError
 from meshtracker.link.session import LinkSession
 from meshtracker.link.split import Verdict
-from meshtracker.link.state import State
 from meshtracker.link.statistics import SessionStatistics
+from meshtracker.link.transitions import State
 from meshtracker.node.commands import (
     Command,
     CommandError,
     Disabled,
     DisableLinks,
     EnableLinks,
+    ForgetLinks,
     ResetLinks,
     UnknownLinkError,
 )
 from meshtracker.node.neighbours import Neighbour, Neighbours, NeighbourStatistics
-from meshtracker.wire.link import Hello
+from meshtracker.wire.link import Directed, Hello
+from meshtracker.wire.vector import MAX_STREAMS
 
 KEPT_FAILURES = 20
 """Closed links that status still shows."""
@@ -50,6 +52,10 @@ class _Ended:
         )
 
 
+def _drop(session: LinkSession, message: Directed, now: float) -> None:  # nobody takes it
+    """Before a node has its `DirectedMessages`."""
+
+
 class Links:
     """Every session there is, and the last that ended."""
 
@@ -60,8 +66,17 @@ class Links:
         self._ended: deque[_Ended] = deque(maxlen=KEPT_FAILURES)
         self._neighbours = Neighbours()
         self._refused: Counter[str] = Counter()
+        self._late_directed = 0
+        self._ways: dict[str, LinkSession] = {}
+        """The link over which each node's own stream came last."""
         self.on_command: Callable[[], None] = lambda: None
         """Called when a command was carried out: closed sessions have last words to send, others may be dialled now."""
+        self.on_directed: Callable[[LinkSession, Directed, float], None] = _drop
+        """Called with a directed message and the session that brought it."""
+
+    def __len__(self) -> int:
+        """Sessions that there are."""
+        return len(self._sessions)
 
     def expect(self, address: str) -> None:
         """A hub may be dialled there, now or later: commands know it."""
@@ -76,9 +91,16 @@ class Links:
     def remove(self, session: LinkSession, now: float) -> bool:
         """A connection is gone; what is known of it stays in the statistics for a while. Is its end news?"""
         self._sessions.remove(session)
+        self._late_directed += session.late_directed
+        self._ways = {name: way for name, way in self._ways.items() if way is not session}
         # A soft-split is nobody's fault, and is counted by itself.
-        if session.refusal_kind and session.refusal_kind != "soft-split":
-            self._refused[session.refusal_kind] += 1
+        refusal = session.refusal
+        if refusal is not None and refusal is not CloseCode.SOFT_SPLIT:
+            self._refused[refusal.label] += 1
+        if refusal is not None and refusal.is_breach and session.peer is not None:
+            neighbour = self._neighbours.find(session.peer.name)
+            if neighbour is not None:
+                neighbour.penalty.breach(session.reason, now)
         ended = _Ended(session.statistics(now), now)
         # One line for each trouble: a hub that stays away would push everything else out.
         alike = [other for other in self._ended if _is_alike(other.statistics, ended.statistics)]
@@ -90,31 +112,40 @@ class Links:
     def admit(self, session: LinkSession, hello: Hello, now: float) -> None:
         """Make room for a node that has just said its name.
 
-        The newer connection of the same incarnation, or a newer incarnation, replaces an older session at once.
-        Of two hubs that list each other both keep the connection that was dialled by the one whose name comes first.
-        Raises `LinkError` if a newer node of that name is linked (two nodes were given one name), or if links with it
-        are disabled.
+        The newer connection of the same incarnation replaces an older session at once. Another incarnation is told that
+        the name is taken, and keeps trying: the holder keeps it if it is alive (`LinkSession.challenge`). Of two hubs
+        that list each other both keep the connection that was dialled by the one whose name comes first.
+        Raises `LinkError` if the name is taken, if links with it are disabled, or if it has to wait for a breach.
         """
         neighbour = self._neighbours.meet(hello.name, dialed=session.peer_address if session.dials else "")
         if neighbour.disabled is not None:
-            raise LinkError(self._because("disabled", neighbour.disabled), kind="disabled")
+            raise LinkError(self._because("disabled", neighbour.disabled), code=CloseCode.DISABLED)
+        wait_seconds = neighbour.penalty.wait_seconds(now)
+        if wait_seconds:
+            raise LinkError(
+                f"{hello.name} is refused for another {wait_seconds:.0f} s, for it broke the protocol:"
+                f" {neighbour.penalty.reason}",
+                code=CloseCode.PENALTY,
+            )
         for other in self._sessions:
-            if other is session or other.peer is None or other.peer.name != hello.name or other.state is State.CLOSED:
+            if other is session or other.peer is None or other.peer.name != hello.name or other.is_closed:
                 continue
-            if other.peer.incarnation > hello.incarnation:
+            if other.peer.incarnation != hello.incarnation:
+                other.challenge(now)
+                self.on_command()
                 raise LinkError(
-                    f"another live node named {hello.name!r} is linked from {other.peer_address}:"
-                    " give each node of a mesh a name of its own (node.name)",
-                    kind="name",
+                    f"another node named {hello.name!r} is linked from {other.peer_address}, and keeps the name while"
+                    " it is alive: give each node of a mesh a name of its own (node.name)",
+                    code=CloseCode.NAME,
                 )
-            crossed = other.dials != session.dials and other.peer.incarnation == hello.incarnation
-            if crossed and other.dials == (self._name < hello.name):
+            if other.dials != session.dials and other.dials == (self._name < hello.name):
                 # Or each would replace the other's connection without end.
                 raise LinkError(
                     f"{hello.name} and {self._name} dial each other, and are linked already: one of them need not",
-                    kind="name",
+                    code=CloseCode.REPLACED,
                 )
-            other.close(f"replaced by a newer connection of {hello.name!r} from {session.peer_address}", now)
+            reason = f"replaced by a newer connection of {hello.name!r} from {session.peer_address}"
+            other.close(reason, now, code=CloseCode.REPLACED)
 
     # ------------------------------------------------------------ commands
 
@@ -135,9 +166,15 @@ class Links:
                 self._neighbours.set_disabled(only, disabled)
                 for neighbour in chosen:
                     for session in self._sessions_with(neighbour):
-                        session.close(self._because("disabled", command), now)
+                        session.close(self._because("disabled", command), now, code=CloseCode.DISABLED)
             case EnableLinks():
                 self._neighbours.set_disabled(only, None)
+            case ForgetLinks():
+                chosen = [neighbour for neighbour in chosen if not self._sessions_with(neighbour)]
+                if only is not None and not chosen:
+                    raise CommandError(f"{command.name} is linked: reset or disable the link first")
+                for neighbour in chosen:
+                    self._neighbours.forget(neighbour)
         self.on_command()
         return tuple(neighbour.name for neighbour in chosen)
 
@@ -150,7 +187,7 @@ class Links:
     def _reset(self, neighbour: Neighbour, command: ResetLinks, now: float) -> bool:
         sessions = self._sessions_with(neighbour)
         for session in sessions:
-            session.reset(self._because("reset", command), now)
+            session.close(self._because("reset", command), now, code=CloseCode.RESET)
         neighbour.resets += bool(sessions)
         neighbour.wants_everything |= command.full and bool(sessions)
         return bool(sessions)
@@ -197,6 +234,36 @@ class Links:
             neighbour.split_resets += resets
             neighbour.verdict, neighbour.verdict_at = verdict, now
 
+    def deliver(self, session: LinkSession, message: Directed, now: float) -> None:
+        """A directed message has come over a link."""
+        self.on_directed(session, message, now)
+
+    def note_heard(self, session: LinkSession, name: str) -> None:
+        """A batch of a node's stream has come over a link, and was news."""
+        if name in self._ways or len(self._ways) < MAX_STREAMS:
+            self._ways[name] = session
+
+    def way_to(self, name: str) -> LinkSession | None:
+        """The link that leads to a node, as far as this one knows; a leaf's is its hub."""
+        up = self.synced()
+        for session in up:
+            if session.peer is not None and session.peer.name == name:
+                return session
+        way = self._ways.get(name)
+        if way in up:
+            return way
+        return next((session for session in up if session.peer is not None and session.peer.forwards), None)
+
+    def late_directed(self) -> int:
+        """Directed messages that waited for too long for a link that carried no more."""
+        return self._late_directed + sum(session.late_directed for session in self._sessions)
+
+    def reset_all(self, reason: str, now: float) -> None:
+        """Have all links made anew: this node is another one from now on."""
+        for session in self._sessions:
+            session.close(reason, now, code=CloseCode.RESET)
+        self.on_command()
+
     # ------------------------------------------------------------ figures
 
     def to_hubs(self) -> list[LinkSession]:
@@ -219,7 +286,7 @@ class Links:
         return self._neighbours.statistics(now)
 
     def refused(self) -> Mapping[str, int]:
-        """Links that this node closed for what the other end did, by `LinkError.kind`."""
+        """Links that this node closed for what the other end did, by the label of the `CloseCode`."""
         return dict(self._refused)
 
 

@@ -1,31 +1,51 @@
 """The node's side of its links: its own stream, everybody's logs, and the records that come in.
 
-Implements `link.replica.Replica`, so sessions can be run over it mouth to mouth.
+Implements `link.replica.Replica`, so sessions can be run over it mouth to mouth. A stream is known here by its
+position in the logs; its rows lie in the tables under its index (`swarm.streams`). What can fail is done before
+anything changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Set
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from typing import Any
 
 import attrs
 
 from meshtracker import __version__
-from meshtracker.errors import LinkError
+from meshtracker.errors import CloseCode, LinkError, WireError
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.log import Logs
 from meshtracker.link.outbox import Outbox
-from meshtracker.model import STAMP_COUNTER_BITS, PeerState
-from meshtracker.node import transfer
+from meshtracker.link.table import Table, Tables
+from meshtracker.model import STAMP_COUNTER_BITS, PeerState, Window
 from meshtracker.node.policy import TrackerPolicy
-from meshtracker.node.statistics import MeshStatistics, OriginStatistics
+from meshtracker.node.statistics import MeshStatistics, StreamStatistics
+from meshtracker.node.tables import TABLES, MakeTable
 from meshtracker.swarm.access import Access
+from meshtracker.swarm.completed_table import CompletedTable
+from meshtracker.swarm.merging import Merging
+from meshtracker.swarm.peer_table import PEER_TABLE
 from meshtracker.swarm.registry import Registry
-from meshtracker.wire.batch import Batch, PeerRecord, encode_group, encode_record, groups, records
+from meshtracker.swarm.streams import OWN
+from meshtracker.wire.batch import DIGEST_SECTION, Batch, Section, encode_batch
 from meshtracker.wire.frame import FrameType, frame
 from meshtracker.wire.link import MAX_INTEREST, Hello
-from meshtracker.wire.vector import Position, Vector
+from meshtracker.wire.peer_record import PeerRecord
+from meshtracker.wire.vector import BEGINNING, DIGEST_BYTES, NOWHERE, Position, StreamId, Vector, above
 
-_REMOVED = int(PeerState.REMOVED)
+DIRECT_MARGIN = 2
+"""Times `max_future_seconds` that a stream's own node may stamp ahead of this clock: its clock may be off by one, and
+what it writes over may be stamped another one ahead."""
+RELAYED_MARGIN = 8
+"""The same for what other nodes have taken: each link on the way may add one. What is further ahead is left out."""
+QUIET_SECONDS = 60.0
+"""A stream without rows is forgotten when it has not grown for so long; one that is alive grows with each heartbeat."""
+_FORGET_SECONDS = 1.0
+"""Between two looks for such streams."""
+ANEW_SECONDS = 30.0
+"""Wait between two new streams that a node begins because others know more of its own than it wrote; it doubles."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,10 +58,7 @@ class MeshPolicy:
     max_batch_bytes: int = 60_000
     max_log_bytes: int = 64 << 20
     max_future_seconds: float = 60.0
-    """A hub refuses records stamped further ahead than this: they could not be overwritten for that long.
-
-    A leaf takes twice as much, or it would refuse what a hub whose clock is between its own and the origin's let pass.
-    """
+    """How far ahead of this clock stamps may be, times the margins above; a clock set back further begins anew."""
 
 
 class Mesh:
@@ -50,40 +67,66 @@ class Mesh:
     def __init__(
         self,
         *,
-        name: str,
-        incarnation: int,
+        own: StreamId,
         clock: HybridClock,
         registry: Registry,
         access: Access,
         tracker: TrackerPolicy,
         policy: MeshPolicy,
+        rng: random.Random,
+        tables: Iterable[MakeTable] = TABLES,
+        now: float = 0.0,
     ) -> None:
-        self.name = name
-        self.incarnation = incarnation
+        self.name = own.name
+        self.own = own
         self.forwards = policy.forwards
-        self.previous: Position | None = None
-        """How far a snapshot on disk knew this node's own stream from before its restart."""
         self.on_new_batch: Callable[[], None] = lambda: None
         """Called when a log has grown: links may have something to send."""
         self.on_note: Callable[[bytes, PeerRecord], None] | None = None
         """Called with an info-hash and what a client of this node changed there, before it is sealed into a batch."""
+        self.merging = Merging(
+            registry, access=access, forwards=policy.forwards, peer_ttl_seconds=tracker.peer_ttl_seconds
+        )
+        self.merging.note = self.note_record
+        self.tables = Tables(make(self.merging) for make in tables)
+        self.noted = 0
+        """Changes by clients of this node since the start."""
+        self.wants_anew = False
+        """Does somebody know more of this node's own stream than it wrote? `begin_anew` is to be called."""
         self._clock = clock
         self._registry = registry
         self._access = access
         self._tracker = tracker
         self._policy = policy
+        self._rng = rng
         self._logs = Logs(max_bytes=policy.max_log_bytes)
-        self._logs.start(name, Position(incarnation, 0))
-        self._outbox = Outbox(origin=name, incarnation=incarnation, max_batch_bytes=policy.max_batch_bytes)
-        self.noted = 0
-        """Changes by clients of this node since the start."""
+        self._logs.start(own, BEGINNING, now)
+        self._outbox = Outbox(max_batch_bytes=policy.max_batch_bytes)
+        self._waiting: dict[int, dict[bytes, int]] = {}
+        """Keys of own rows of other tables that go out with the next batch, by kind, with their Unix milliseconds."""
         self._sealed_at = float("-inf")
+        self._forgot_at = self._anew_at = float("-inf")
         self._lacked = self._had = 0
         """See `lacks_swarms`."""
         self._known_when_lacked: Vector = {}
-        self._max_future_ms = int(policy.max_future_seconds * 1000) * (1 if policy.forwards else 2)
-        self._applied_batches = self._applied_records = 0
-        self._stale_records = self._future_records = self._dropped_records = 0
+        self._lacking: dict[str, set[StreamId]] = {}
+        """Streams whose rows of a table are lacking, for they came from a node without that table."""
+        self._incomplete: set[StreamId] = set()
+        """Streams of which records were not taken for their stamps: one of two clocks was wrong, or they came late."""
+        self._taken_over: set[StreamId] = set()
+        """Streams of earlier lives whose figures of completed downloads this node has made its own."""
+        self._suspect: set[StreamId] = set()
+        """Own streams of before: rows that are in none of their batches may come, and then their digest is altered."""
+        self._disputed: set[StreamId] = set()
+        """Streams of which this node has rows that are in none of their batches: their node is told so."""
+        self._resyncing: set[StreamId] = set()
+        """Those of them that are being sent whole, so far without such records."""
+        self._unfinished: dict[StreamId, float] = {}
+        """Streams to `note_rows_beside` once they grow no longer, and since when."""
+        self._max_future_ms = int(policy.max_future_seconds * 1000)
+        self._applied_batches = self._future_records = self._left_out = self._unknown_sections = 0
+        self._began_anew = self._disowned = 0
+        """All times, and those because somebody else had written in this node's name."""
 
     # ------------------------------------------------------------ this node's own stream
 
@@ -92,55 +135,164 @@ class Mesh:
         self.noted += 1
         if self.on_note is not None:
             self.on_note(info_hash, record)
+        if not self._outbox.takes(record.stamp):
+            self._seal(now)
         if self._outbox.add(info_hash, record):
             self._seal(now)
 
-    def note_completed(self, info_hash: bytes, total: int) -> None:
-        """A client of this node completed a download; ``total`` of this swarm at this node so far."""
-        self._outbox.add_completed(info_hash, total)
+    def write_again(self, info_hash: bytes, address_bytes: int, identity: bytes, now: float) -> None:
+        """A row of this node's earlier life goes out once more, under its present stream, hardly newer than it is."""
+        swarm = self._registry.get(info_hash)
+        if swarm is None:
+            return
+        pack = swarm.pack(address_bytes)
+        position = pack.find(identity)
+        if position < 0:
+            return
+        stamp, _, state = pack.fields(position)
+        stamp += 1
+        address = b"" if state == PeerState.REMOVED else pack.address(position)
+        self._registry.write(swarm, pack, position, (identity, stamp, OWN, state), address)
+        self.note(info_hash, PeerRecord(identity, stamp, state, address_bytes, address), now)
+
+    def note_completed(self, info_hash: bytes, now: float) -> None:
+        """A client of this node completed a download."""
+        for table in self.tables.all:
+            if isinstance(table, CompletedTable):
+                table.count(info_hash, self._clock.wall_ms(now))
+
+    def take_over_completed(self, now: float) -> None:
+        """Say figures of this node's earlier lives under its present stream."""
+        for table in self.tables.all:
+            if isinstance(table, CompletedTable):
+                table.take_over_all(self._clock.wall_ms(now))
+
+    def note_record(self, kind: int, at_ms: int, key: bytes) -> None:
+        """This node wrote a row of a table: goes out with the next batch."""
+        self._waiting.setdefault(kind, {})[key] = at_ms
 
     def flush(self, now: float) -> None:
         """Seal what waits; an idle stream gets an empty batch once a heartbeat, so that silence means something."""
-        if self._outbox or now - self._sealed_at >= self._policy.heartbeat_seconds:
+        if now - self._forgot_at >= _FORGET_SECONDS:
+            self._forgot_at = now
+            self._forget(now)
+        if self._outbox or self._waiting or now - self._sealed_at >= self._policy.heartbeat_seconds:
+            self._seal(now)
+
+    def seal(self, now: float) -> None:
+        """See `Replica`."""
+        if self._outbox or self._waiting:
             self._seal(now)
 
     def _seal(self, now: float) -> None:
-        self._append(self._outbox.seal(self._clock.wall_ms(now) << STAMP_COUNTER_BITS), now)
+        base = self._outbox.base if self._outbox else self._clock.wall_ms(now) << STAMP_COUNTER_BITS
+        peers = self._outbox.take()
+        sections: list[Section] = [(PEER_TABLE, peers)] if peers else []
+        sections += self._take_waiting(self._policy.max_batch_bytes - len(peers))
+        position = self._logs.position(self.own) or BEGINNING
+        self._append(encode_batch(FrameType.BATCH, Batch(self.own, position.sequence + 1, base, tuple(sections))), now)
+
+    def _take_waiting(self, most_bytes: int) -> Iterator[Section]:
+        """Sections of rows that wait, as far as they fit; the rest waits on."""
+        is_alone = most_bytes == self._policy.max_batch_bytes
+        for kind in list(self._waiting):
+            table, keys = self.tables.get(kind), self._waiting[kind]
+            section = bytearray()
+            while keys and table is not None:
+                key = next(iter(keys))
+                record = table.encode_own(key)
+                if len(section) + len(record) > most_bytes and (section or not is_alone):
+                    break
+                del keys[key]
+                section += record
+            if not keys or table is None:
+                del self._waiting[kind]
+            most_bytes -= len(section)
+            is_alone = is_alone and not section
+            if section:
+                yield kind, bytes(section)
 
     def _append(self, batch: bytes, now: float) -> None:
         self._sealed_at = now
-        self._logs.append(self.name, batch, now)
+        self._logs.append(self.own, batch, now)
         self.on_new_batch()
 
-    def resume(self, vector: Vector) -> None:
-        """Go on from a snapshot: with other nodes' streams where it left them; this node's own was an earlier life."""
-        for origin, position in vector.items():
-            if origin == self.name:
-                self.previous = position
-            else:
-                self._logs.start(origin, position)
+    def resume(self, vector: Vector, now: float) -> None:
+        """Go on from a snapshot: with other streams where it left them. This node's own of then is one of those."""
+        for stream, position in vector.items():
+            if stream != self.own:
+                self._logs.start(stream, position, now)
+        for index, known in enumerate(self._registry.streams.streams):
+            if known is not None and index != OWN and self._logs.position(known) is None:
+                # Every stream that has a number stands in the vector, so that it is forgotten with its last row.
+                self._logs.start(known, NOWHERE, now)
+
+    def begin_anew(self, now: float, *, clock_was_wrong: bool) -> None:
+        """Begin another stream with all rows of this node's own, stamped anew; the one before never grows again.
+
+        ``clock_was_wrong``: what was taken and what was let go meanwhile was judged by it, so nothing of other streams
+        counts as known.
+        """
+        self._began_anew += 1
+        self._disowned += not clock_was_wrong
+        self._anew_at = now
+        self.wants_anew = False
+        before, self.own = self.own, StreamId(self.name, self._rng.getrandbits(64))
+        # Its rows are of the new stream by now, and others may have some that this node lacks.
+        self._logs.start(before, NOWHERE, now)
+        if not clock_was_wrong:
+            self._suspect.add(before)
+        self._registry.streams.replace_own(self.own)
+        self._registry.streams.index(before)
+        self._outbox.take()
+        self._waiting.clear()
+        stamp = self._clock.tick(now)
+        for table in self.tables.all:
+            table.begin_anew(stamp, self._newest(now, RELAYED_MARGIN), keeps_age=not clock_was_wrong)
+        if clock_was_wrong:
+            for stream in self._logs.vector():
+                self._logs.start(stream, NOWHERE, now)
+        self._logs.start(self.own, BEGINNING, now)
+        self._seal(now)
+
+    def want_anew(self) -> None:
+        """See `Replica`."""
+        self.wants_anew = True
+
+    def may_begin_anew(self, now: float) -> bool:
+        """Is it time to, if it `wants_anew`? Liars must not make a node write all its rows again and again."""
+        wait_seconds = ANEW_SECONDS * 2 ** min(self._disowned, 6) if self._disowned else 0.0
+        return now - self._anew_at >= wait_seconds
 
     # ------------------------------------------------------------ what sessions read
 
-    def is_exhausted(self, origin: str) -> bool:
+    @property
+    def is_whole(self) -> bool:
         """See `Replica`."""
-        return self._registry.is_exhausted(self._registry.origins.index(origin))
+        return self.forwards or (self._access.mode == "open" and not self.lacks_swarms())
 
-    def meet(self, origin: str) -> None:
+    def rows(self, stream: StreamId) -> int:
         """See `Replica`."""
-        self._registry.origins.index(origin)
+        return self._registry.streams.rows(stream)
 
-    def hello(self, now: float) -> Hello:
+    def has_room(self, stream: StreamId) -> bool:
+        """See `Replica`."""
+        return self._registry.streams.has_room(stream)
+
+    def hello(self, now: float, *, versions: tuple[int, int], capabilities: tuple[str, ...], may_speak: bool) -> Hello:
         """See `Replica`."""
         return Hello(
             name=self.name,
-            incarnation=self.incarnation,
+            incarnation=self.own.incarnation,
             forwards=self.forwards,
             clock_ms=self._clock.wall_ms(now),
             announce_interval_seconds=self._tracker.announce_interval_seconds,
             peer_ttl_seconds=self._tracker.peer_ttl_seconds,
             software=f"meshtracker {__version__}",
-            previous=self.previous,
+            versions=versions,
+            capabilities=capabilities,
+            tables=self.tables.names,
+            may_speak=may_speak,
         )
 
     def wall_ms(self, now: float) -> int:
@@ -151,21 +303,35 @@ class Mesh:
         """See `Replica`."""
         return self._logs.vector()
 
-    def position(self, origin: str) -> Position | None:
+    def vector_for(self, tables: Collection[str]) -> Vector:
         """See `Replica`."""
-        return self._logs.position(origin)
+        vector = self._logs.vector()
+        lacking = self._incomplete.union(*(streams for name, streams in self._lacking.items() if name in tables))
+        vector.update(dict.fromkeys(lacking & vector.keys(), NOWHERE))
+        return vector
 
-    def changed_after(self, change: int) -> tuple[int, list[str]]:
+    def position_for(self, peer: StreamId) -> Position | None:
+        """See `Replica`."""
+        known = self._logs.position(peer)
+        if known is None or peer not in self._disputed:
+            return known
+        return Position(known.sequence, above(known.digest))
+
+    def position(self, stream: StreamId) -> Position | None:
+        """See `Replica`."""
+        return self._logs.position(stream)
+
+    def changed_after(self, change: int) -> tuple[int, list[tuple[StreamId, int]]]:
         """See `Replica`."""
         return self._logs.changes, self._logs.changed_after(change)
 
-    def covers(self, origin: str, position: Position) -> bool:
+    def digest_at(self, stream: StreamId, sequence: int) -> int | None:
         """See `Replica`."""
-        return self._logs.covers(origin, position)
+        return self._logs.digest_at(stream, sequence)
 
-    def frame(self, origin: str, sequence: int) -> bytes | None:
+    def frame(self, stream: StreamId, sequence: int) -> bytes | None:
         """See `Replica`."""
-        return self._logs.frame(origin, sequence)
+        return self._logs.frame(stream, sequence)
 
     def interest(self) -> Set[bytes] | None:
         """See `Replica`."""
@@ -180,7 +346,7 @@ class Mesh:
 
     def set_access(self, access: Access) -> None:
         """Track other swarms from now on; what it lacks of them is up to `lack_swarms`."""
-        self._access = access
+        self._access = self.merging.access = access
 
     def lack_swarms(self) -> int:
         """This node tracks swarms of which it has missed changes; returns `lacks_swarms`."""
@@ -194,179 +360,272 @@ class Mesh:
 
     def have_swarms(self, lacked: int, theirs: Vector) -> None:
         """See `Replica`."""
-        unknown = Position(-1, -1)
-        missed = (origin for origin in self._known_when_lacked if origin != self.name)
-        if all(theirs.get(origin, unknown) >= self._known_when_lacked[origin] for origin in missed):
+        lacking = (
+            theirs.get(stream, Position(-1, 0)).sequence < min(position.sequence, now.sequence)
+            for stream, position in self._known_when_lacked.items()
+            # Of a stream that has gone meanwhile there is nothing to have, and a conflict may have set one back.
+            if stream.name != self.name and (now := self._logs.position(stream)) is not None
+        )
+        if not any(lacking):
             self._had = max(self._had, lacked)
 
     def snapshot(
-        self, origin: str, position: Position, now: float, interest: Set[bytes] | None
+        self, stream: StreamId, now: float, interest: Set[bytes] | None, *, tables: Collection[str]
     ) -> Iterator[tuple[bytes, int]]:
         """See `Replica`. Rows that change meanwhile come again in a later batch, and win by their stamp."""
-        head = Batch(origin, *position, self._oldest(now), b"")
-        return transfer.snapshot(self._registry, head, interest)
+        index = self._registry.streams.find(stream)
+        base = self._oldest(now)
+        for table in self.tables.all if index is not None else ():
+            if table.name not in tables:
+                continue
+            for section, count in table.snapshot(stream, index or OWN, base, interest):
+                piece = Batch(stream, 0, base, ((table.kind, section),) if section else ())
+                yield encode_batch(FrameType.SNAPSHOT, piece), count
 
     def swarms(self, info_hashes: Iterable[bytes], now: float) -> Iterator[bytes]:
         """See `Replica`."""
-        return transfer.swarms(self._registry, info_hashes, self._oldest(now))
+        base = self._oldest(now)
+        asked = list(info_hashes)
+        for table in self.tables.all:
+            for sections in table.swarms(asked, base):
+                for index, section in sections.items():
+                    stream = self._registry.streams.streams[index]
+                    if stream is not None:
+                        yield encode_batch(FrameType.SWARMS, Batch(stream, 0, base, ((table.kind, section),)))
 
     def _oldest(self, now: float) -> int:
         """The stamp of a row that is about to age out: what is sent anew is counted from here."""
         return max(0, self._clock.wall_ms(now) - self._tracker.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
 
+    def _newest(self, now: float, margin: int) -> int:
+        return (self._clock.wall_ms(now) + margin * self._max_future_ms) << STAMP_COUNTER_BITS
+
     # ------------------------------------------------------------ what sessions bring
 
-    def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
+    def apply_batch(self, batch: Batch, payload: bytes, now: float, *, is_direct: bool) -> int | None:
         """See `Replica`."""
-        if batch.origin == self.name:
-            # From before this node's restart. Two peers may bring different ends of it, so none is taken for known.
-            return self.apply_snapshot(batch, now)
-        known = self._logs.position(batch.origin)
-        if known is not None and (batch.incarnation, batch.sequence) <= known:
+        stream = batch.stream
+        known = self._logs.position(stream)
+        before = known or self._before(stream)
+        if batch.sequence <= before.sequence:
+            # It came another way too, maybe before the stream was forgotten.
             return None
-        if known is None or batch.incarnation != known.incarnation or batch.sequence != known.sequence + 1:
-            raise LinkError(
-                f"batch {batch.sequence} of {batch.origin} came after {known.sequence if known else 'none'}", kind="gap"
-            )
-        count = self._apply(batch, now)
-        self._logs.append(batch.origin, frame(FrameType.BATCH, payload), now)
+        if batch.sequence != before.sequence + 1:
+            raise LinkError(f"batch {batch.sequence} of {stream.name} came after {before.sequence}", code=CloseCode.GAP)
+        changes = self._read(batch, now, is_direct=is_direct)
+        # Nothing fails from here on.
+        if not before.sequence and self.rows(stream):
+            # Before its first batch a stream has no rows: somebody else has told some.
+            self._disputed.add(stream)
+            known, before = None, Position(0, above(before.digest))
+        if known is None:
+            self._logs.start(stream, before, now)
+        count, _ = self._apply(batch, changes, now)
+        self._logs.append(stream, frame(FrameType.BATCH, payload), now, digest=self._told_digest(batch))
         self._applied_batches += 1
         self.on_new_batch()
         return count
 
-    def apply_snapshot(self, batch: Batch, now: float) -> int:
+    def _before(self, stream: StreamId) -> Position:
+        """Where a stream that is not known begins: with its first batch, or where it was forgotten without rows."""
+        return self._logs.forgotten(stream) or BEGINNING
+
+    def _told_digest(self, batch: Batch) -> int | None:
+        """The digest that a hub tells with a batch of which it has left something out; None for a whole one."""
+        if self.interest() is None or not batch.sections:
+            return None
+        kind, digest = batch.sections[0]
+        return (
+            int.from_bytes(digest) if kind == DIGEST_SECTION and len(digest) == DIGEST_BYTES and any(digest) else None
+        )
+
+    def has_forgotten(self, stream: StreamId) -> bool:
         """See `Replica`."""
-        if batch.origin != self.name and self._logs.position(batch.origin) is None:
-            # Should the link break off now and the origin lose its memory, these rows are still to be brought back.
-            self._logs.start(batch.origin, Position(0, 0))
-        news = self._news_of_known(batch)
-        before = self._applied_records
-        count = self._apply(batch, now)
-        if batch.origin == self.name and self._applied_records > before:
-            # This node's stream of before its restart is at its end; links that lack these records follow the new one.
-            self._append(self._outbox.seal_again(batch), now)
-        if news:
-            self._adopt(attrs.evolve(batch, origin=self.name, body=b"".join(news)), now)
-        return count
+        return self._logs.forgotten(stream) is not None
 
-    def _news_of_known(self, batch: Batch) -> list[bytes]:
-        """Groups of what a hub lacked of a stream that it counts as known that far: an earlier life of its origin."""
-        position = self._logs.position(batch.origin)
-        if not self.forwards or batch.origin == self.name or position is None:
-            return []
-        if position < (batch.incarnation, batch.sequence):
-            return []
-        news = []
-        for info_hash, body in groups(batch):
-            kept = [
-                encode_record(record, batch.base)
-                for record in records(body, batch.base)
-                if not isinstance(record, int) and self._stamp(info_hash, record) < record.stamp
-            ]
-            if kept:
-                news.append(encode_group(info_hash, b"".join(kept)))
-        return news
-
-    def _stamp(self, info_hash: bytes, record: PeerRecord) -> int:
-        """Of what is known of that peer; -1 if nothing is."""
-        swarm = self._registry.get(info_hash)
-        for pack in swarm.packs() if swarm is not None else ():
-            position = pack.find(record.identity)
-            if pack.address_bytes == record.address_bytes and position >= 0:
-                return pack.fields(position)[0]
-        return -1
-
-    def _adopt(self, batch: Batch, now: float) -> None:
-        """Pass on as this hub's own what nobody who follows its links would be sent otherwise."""
-        own = self._registry.origins.index(self.name)
-        for info_hash, body in groups(batch):
-            swarm = self._registry.get(info_hash)
-            for record in records(body, batch.base):
-                if swarm is None or isinstance(record, int) or self._stamp(info_hash, record) != record.stamp:
-                    continue
-                pack = swarm.pack(record.address_bytes)
-                row = record.identity, record.stamp, own, record.state
-                self._registry.write(swarm, pack, pack.find(record.identity), row, record.address)
-        self._append(self._outbox.seal_again(batch), now)
-
-    def finish_snapshot(self, origin: str, position: Position) -> None:
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> tuple[int, int]:
         """See `Replica`."""
-        if origin == self.name:
-            return
-        known = self._logs.position(origin)
-        if known is None or known < position:
-            self._logs.start(origin, position)
+        changes = self._read(batch, now, is_direct=is_direct)
+        if self._logs.position(batch.stream) is None:
+            # Some of its rows are known from now on, and of the stream no more than before.
+            self._logs.start(batch.stream, self._logs.forgotten(batch.stream) or NOWHERE, now)
+        return self._apply(batch, changes, now)
+
+    def _read(self, batch: Batch, now: float, *, is_direct: bool) -> list[tuple[Table, Any]]:
+        """The records of a batch by table. Raises `LinkError` and `WireError`, and has changed nothing then."""
+        found: list[tuple[Table, Any]] = []
+        newest = left_out = 0
+        unknown = 0
+        for kind, section in batch.sections:
+            table = self.tables.get(kind)
+            if table is None:
+                unknown += kind != DIGEST_SECTION
+                continue
+            try:
+                changes = table.read(section, batch.base, strict=is_direct)
+            except WireError:
+                if is_direct:
+                    raise
+                # Who relays cannot know better, if it has no such table: the link is not to blame.
+                left_out += 1
+                continue
+            newest = max(newest, changes.newest)
+            left_out += changes.left_out
+            found.append((table, changes))
+        name = batch.stream.name
+        if is_direct and newest > self._newest(now, DIRECT_MARGIN):
+            self._future_records += 1
+            ahead_seconds = (newest >> STAMP_COUNTER_BITS) / 1000 - self._clock.wall_ms(now) / 1000
+            raise LinkError(
+                f"{name} stamps its records {ahead_seconds:.0f} s ahead of the clock of {self.name}:"
+                " set the clocks, for instance with NTP",
+                code=CloseCode.FUTURE,
+            )
+        if is_direct and found and self._registry.is_exhausted(name):
+            raise LinkError(
+                f"{name} has more peers than {self.name} takes of one node (link.max_peers_per_node)",
+                code=CloseCode.FLOOD,
+            )
+        self._future_records += newest > self._newest(now, RELAYED_MARGIN)
+        self._left_out += left_out
+        self._unknown_sections += unknown
+        return found
+
+    def _apply(self, batch: Batch, found: list[tuple[Table, Any]], now: float) -> tuple[int, int]:
+        """Merge what was read; returns how many records there were, and how many of them were news."""
+        index = self._registry.streams.index(batch.stream)
+        if index is None:
+            raise ValueError(f"{batch.stream} without `has_room`")
+        window = Window(
+            self._oldest(now), self._clock.wall_ms(now) << STAMP_COUNTER_BITS, self._newest(now, RELAYED_MARGIN)
+        )
+        untimely = self.merging.untimely
+        count = news = 0
+        for table, changes in found:
+            count += changes.count
+            news += table.apply(batch.stream, index, changes, window)
+        if self.merging.untimely > untimely:
+            self._incomplete.add(batch.stream)
+            self._resyncing.discard(batch.stream)
+        return count, news
+
+    def begin_snapshot(self, stream: StreamId) -> None:
+        """See `Replica`."""
+        self._resyncing.add(stream)
+
+    def finish_snapshot(
+        self,
+        stream: StreamId,
+        position: Position,
+        now: float,
+        *,
+        tables: Collection[str],
+        is_conflict: bool = False,
+        replaces: bool = False,
+    ) -> None:
+        """See `Replica`."""
+        self._registry.streams.index(stream)
+        if position.sequence and not position.digest:
+            # No honest node says so.
+            is_conflict, position = True, Position(position.sequence, above(0))
+        if stream in self._suspect and position.sequence:
+            self._suspect.discard(stream)
+            position = Position(position.sequence, above(position.digest))
+        if replaces:
+            # This node takes the sender's word, and has nothing to tell of it.
+            self._disputed.discard(stream)
+        elif is_conflict:
+            self._disputed.add(stream)
+        self._unfinished.pop(stream, None)
+        if stream in self._resyncing:
+            self._resyncing.discard(stream)
+            self._incomplete.discard(stream)
+        for table in self.tables.all:
+            lacking = self._lacking.setdefault(table.name, set())
+            if table.name in tables:
+                lacking.discard(stream)
+            else:
+                lacking.add(stream)
+        known = self._logs.position(stream)
+        if known is None or replaces or known < position:
+            self._logs.start(stream, position, now)
             self.on_new_batch()
 
-    def _apply(self, batch: Batch, now: float) -> int:
-        """Merge all records of a batch or a piece of a snapshot; returns how many there were."""
-        index = self._registry.origins.index(batch.origin)
-        wall_ms = self._clock.wall_ms(now)
-        oldest = self._oldest(now)
-        newest = (wall_ms + self._max_future_ms) << STAMP_COUNTER_BITS
-        count = 0
-        for info_hash, body in groups(batch):
-            # A hub keeps for its leaves what it would not serve itself.
-            wanted = self.forwards or self._access.allows(info_hash)
-            for record in records(body, batch.base):
-                count += 1
-                if not wanted:
-                    self._dropped_records += 1
-                elif isinstance(record, int):
-                    self._merge_completed(info_hash, record, index)
-                elif record.stamp < oldest:
-                    self._stale_records += 1
-                elif record.stamp > newest:
-                    self._future_records += 1
-                    ahead_seconds = (record.stamp - (wall_ms << STAMP_COUNTER_BITS)) / (1000 << STAMP_COUNTER_BITS)
-                    raise LinkError(
-                        f"{batch.origin} stamps its records {ahead_seconds:.0f} s ahead of the clock of {self.name}:"
-                        " set the clocks, for instance with NTP",
-                        kind="future",
-                    )
-                else:
-                    self._merge(info_hash, record, index)
-        return count
+    def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
+        """See `Replica`."""
+        known = self._logs.position(stream)
+        if not at_once:
+            self._unfinished[stream] = now
+        elif known is not None and self.is_whole:
+            self._disputed.add(stream)
+            self._logs.start(stream, Position(known.sequence, above(known.digest)), now)
+            self.on_new_batch()
 
-    def _merge(self, info_hash: bytes, record: PeerRecord, index: int) -> None:
-        # Or this node's next write could lose against what it has just seen.
-        self._clock.observe(record.stamp)
-        row = record.identity, record.stamp, index, record.state
-        won = self._registry.merge(self._registry.swarm(info_hash), row, record.address, record.address_bytes)
-        if won:
-            self._applied_records += 1
-        else:
-            self._stale_records += 1
-            self._registry.forget_if_empty(info_hash)
+    def newest_taken(self, now: float) -> int:
+        """The latest stamp that is taken of what others have taken."""
+        return self._newest(now, RELAYED_MARGIN)
 
-    def _merge_completed(self, info_hash: bytes, total: int, index: int) -> None:
-        swarm = self._registry.get(info_hash)
-        if swarm is None:
-            # It may come before the swarm's first row, but must not make swarms without end.
-            if self._registry.is_full:
-                return
-            swarm = self._registry.swarm(info_hash)
-        if swarm.count_completed(index, total):
-            self._applied_records += 1
+    @property
+    def max_future_seconds(self) -> float:
+        """A clock that is further off than this is wrong."""
+        return self._policy.max_future_seconds
+
+    def _forget(self, now: float) -> None:
+        """Let go of streams that have no rows and have not grown for a while."""
+        if self._registry.streams.holds:
+            return
+        quiet_seconds = max(QUIET_SECONDS, 12 * self._policy.heartbeat_seconds)
+        streams = self._registry.streams
+        for stream in self._logs.silent_since(now - quiet_seconds):
+            if self._unfinished.get(stream, now) < now - quiet_seconds:
+                del self._unfinished[stream]
+                self.note_rows_beside(stream, now, at_once=True)
+            elif stream.name == self.name and stream != self.own and stream not in self._taken_over:
+                self._taken_over.add(stream)
+                self.take_over_completed(now)
+            elif stream != self.own and not streams.rows(stream):
+                self._logs.forget(stream)
+                if streams.find(stream) is not None:
+                    streams.forget(stream)
+                self._unfinished.pop(stream, None)
+                for lacking in (
+                    self._taken_over,
+                    self._incomplete,
+                    self._resyncing,
+                    self._disputed,
+                    self._suspect,
+                    *self._lacking.values(),
+                ):
+                    lacking.discard(stream)
 
     # ------------------------------------------------------------ figures
 
     def statistics(self) -> MeshStatistics:
         """A frozen snapshot of the figures."""
+        own = self._logs.position(self.own)
         return MeshStatistics(
-            sealed_batches=self._outbox.sequence,
+            sealed_batches=own.sequence if own is not None else 0,
             applied_batches=self._applied_batches,
-            applied_records=self._applied_records,
-            stale_records=self._stale_records,
+            applied_records=self.merging.applied,
+            stale_records=self.merging.stale,
             future_records=self._future_records,
-            dropped_records=self._dropped_records,
+            dropped_records=self.merging.dropped,
+            left_out_records=self._left_out,
+            unknown_sections=self._unknown_sections,
+            streams=len(self._registry.streams),
+            began_anew=self._began_anew,
         )
 
-    def vector_statistics(self) -> tuple[OriginStatistics, ...]:
+    def stream_statistics(self) -> tuple[StreamStatistics, ...]:
         """The vector for people."""
         return tuple(
-            OriginStatistics(origin=origin, incarnation=position.incarnation, sequence=position.sequence)
-            for origin, position in self.vector().items()
+            StreamStatistics(
+                name=stream.name,
+                incarnation=f"{stream.incarnation:016x}",
+                sequence=position.sequence,
+                rows=self.rows(stream),
+            )
+            for stream, position in self.vector().items()
         )
 
     @property

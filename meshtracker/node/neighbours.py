@@ -9,6 +9,11 @@ from meshtracker.node.commands import Disabled
 
 MAX_NEIGHBOURS = 1000
 """Remembered at once; who knows the password may come under any number of names."""
+MIN_PENALTY_SECONDS = 1.0
+MAX_PENALTY_SECONDS = 60.0
+"""Somebody else may have used the name: its owner must not be kept out for longer."""
+FORGIVEN_SECONDS = 600.0
+"""After so long without a breach the next one counts as the first."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +37,35 @@ class NeighbourStatistics:
     disabled: Disabled | None
     wants_everything: bool
     """Will the next burst bring everything anew? So it is after a full reset."""
+    breaches: int
+    """Times that it broke the protocol."""
+    breach: str
+    """What the last breach was."""
+    refused_for_seconds: float
+    """How long it has to wait for that; 0 if it need not."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Penalty:
+    """What a node that breaks the protocol has to wait before it is taken again: twice as long each time."""
+
+    breaches: int = 0
+    reason: str = ""
+    until: float = float("-inf")
+    _seconds: float = 0.0
+
+    def breach(self, reason: str, now: float) -> None:
+        """It did, again."""
+        if now > self.until + FORGIVEN_SECONDS:
+            self._seconds = 0.0
+        self.breaches += 1
+        self.reason = reason
+        self._seconds = min(MAX_PENALTY_SECONDS, max(MIN_PENALTY_SECONDS, 2 * self._seconds))
+        self.until = now + self._seconds
+
+    def wait_seconds(self, now: float) -> float:
+        """What is left of it; 0 if nothing is."""
+        return max(0.0, self.until - now)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -47,6 +81,7 @@ class Neighbour:
     verdict_at: float = 0.0
     disabled: Disabled | None = None
     wants_everything: bool = False
+    penalty: Penalty = attrs.field(factory=Penalty)
 
     def absorb(self, other: Neighbour) -> None:
         """Take over what was noted before it was known to be the same node."""
@@ -93,6 +128,17 @@ class Neighbours:
                 del self._known[name]
                 return
 
+    def forget(self, neighbour: Neighbour) -> None:
+        """Remember nothing of one but its name, if it is configured."""
+        hub = next((address for address, name in self._hubs.items() if name == neighbour.name), None)
+        del self._known[neighbour.name]
+        if neighbour.disabled not in (None, self._strangers):
+            # That an operator wants no link is for him to take back.
+            self._known[neighbour.name] = Neighbour(name=neighbour.name, disabled=neighbour.disabled)
+        elif hub is not None:
+            del self._hubs[hub]
+            self.dial(hub)
+
     def find(self, name: str) -> Neighbour | None:
         """By the name of a node or the address of a hub."""
         return self._known.get(self._hubs.get(name, name))
@@ -128,6 +174,9 @@ class Neighbours:
                 verdict_seconds_ago=now - one.verdict_at if one.verdict else 0.0,
                 disabled=one.disabled,
                 wants_everything=one.wants_everything,
+                breaches=one.penalty.breaches,
+                breach=one.penalty.reason,
+                refused_for_seconds=one.penalty.wait_seconds(now),
             )
             for one in sorted(self._known.values(), key=lambda one: (one.name not in addresses, one.name))
         )

@@ -8,11 +8,11 @@ from __future__ import annotations
 import random
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from meshtracker import __version__
-from meshtracker.errors import ClientError
+from meshtracker.errors import ClientError, CloseCode
 from meshtracker.link.clock import HybridClock
 from meshtracker.model import (
     PEER_ID_BYTES,
@@ -25,21 +25,24 @@ from meshtracker.model import (
     ScrapeAnswer,
 )
 from meshtracker.node.commands import AuditEntry, Command, ResetLinks
+from meshtracker.node.directed import DirectedMessages
 from meshtracker.node.links import Links
 from meshtracker.node.mesh import Mesh, MeshPolicy
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.node.refreshes import KEY_BITS, Refreshes
 from meshtracker.node.statistics import NodeStatistics, TrackerStatistics
+from meshtracker.node.tables import TABLES, MakeTable
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.expiry import Sweep
-from meshtracker.swarm.origins import Origins
 from meshtracker.swarm.peers import PeerPack
 from meshtracker.swarm.registry import Registry
 from meshtracker.swarm.selection import choose, chosen_addresses
+from meshtracker.swarm.streams import Streams
 from meshtracker.swarm.swarm import Swarm
-from meshtracker.wire.batch import PeerRecord
 from meshtracker.wire.compact import COMPACT6_BYTES, COMPACT_BYTES, IPV4_BYTES, pack_peer
 from meshtracker.wire.link import MAX_INTEREST
+from meshtracker.wire.peer_record import PeerRecord
+from meshtracker.wire.vector import MAX_STREAMS, StreamId
 
 _OWN: Final = 0
 _KEYLESS: Final = KEY_BITS + 1
@@ -51,6 +54,12 @@ _COMPLETED: Final = int(Event.COMPLETED)
 _STOPPED: Final = int(Event.STOPPED)
 _PAUSED: Final = int(Event.PAUSED)
 
+ROW_MEMORY_BYTES: Final = 600
+"""Of a peer that is alone in its swarm, which is the dearest; most take a sixth of that."""
+STREAM_BYTES: Final = 1000
+"""Name, position and index of a stream."""
+SESSION_BYTES: Final = 32 << 20
+"""What a peer can make one link hold: frames, its vector and interest, what waits for it."""
 KEPT_COMMANDS = 50
 """Commands of operators that status still shows."""
 
@@ -71,31 +80,36 @@ class Node:
         dials: bool = False,
         max_peers: int = 5_000_000,
         max_peers_per_swarm: int = 200_000,
-        max_peers_per_origin: int = 2_000_000,
+        max_peers_per_node: int = 2_000_000,
+        max_streams: int = MAX_STREAMS,
+        tables: Iterable[MakeTable] = TABLES,
         now: float = 0.0,
     ) -> None:
-        """``incarnation`` is Unix milliseconds of this start; ``dials``: it has hubs (for its role)."""
+        """``incarnation``: 64 random bits, new at each start; ``dials``: it has hubs (for its role)."""
         self.name = name
-        self.incarnation = incarnation
         self.clock = clock
         self.policy = tracker or TrackerPolicy()
         self.access = access or Access()
+        own, policy = StreamId(name, incarnation), mesh or MeshPolicy()
         self.registry = Registry(
-            origins=Origins(name),
+            streams=Streams(own, max_streams=max_streams),
             max_peers=max_peers,
             max_peers_per_swarm=max_peers_per_swarm,
-            max_peers_per_origin=max_peers_per_origin,
+            max_peers_per_node=max_peers_per_node,
         )
         self.mesh = Mesh(
-            name=name,
-            incarnation=incarnation,
+            own=own,
             clock=clock,
             registry=self.registry,
             access=self.access,
             tracker=self.policy,
-            policy=mesh or MeshPolicy(),
+            policy=policy,
+            rng=rng,
+            tables=tables,
+            now=now,
         )
         self.links = Links(name)
+        self.directed = DirectedMessages(name, self.links, rng)
         self.sweep = Sweep(self.registry, peer_ttl_seconds=self.policy.peer_ttl_seconds)
         self._audit: deque[AuditEntry] = deque(maxlen=KEPT_COMMANDS)
         self._random = rng.random
@@ -106,8 +120,10 @@ class Node:
         self._refreshes: Refreshes | None = None
         """Of the latest millisecond."""
         self._dials = dials
+        self._max_peers = max_peers
         self._started = now
         self._refresh_ms = int(self.policy.refresh_seconds * 1000)
+        self._max_future_seconds = policy.max_future_seconds
         self._announces = self._scrapes = self._refused = 0
 
     # ------------------------------------------------------------ clients
@@ -172,23 +188,33 @@ class Node:
             position = _find_rekeyed(pack, identity, address)
             if position >= 0:
                 identity = pack.identity(position)
-        stays, before = False, -1
+        stays, before, written, writer = False, -1, -1, _OWN
         if position >= 0:
-            written, _, before = pack.fields(position)
+            written, writer, before = pack.fields(position)
             stays = before != _REMOVED and pack.address(position) == address
             if stays and before == state and written >= self._refresh_due(now):
                 return position
         if not stays and self._evict_namesake(info_hash, swarm, pack, identity, address, now):
             position = pack.find(identity)
         stamp = self.clock.tick(now)
+        if written >= stamp:
+            stamp = self._stamp_over(written, writer, now)
+            if not stamp:
+                return position
         position = self.registry.write(swarm, pack, position, (identity, stamp, _OWN, state), address)
         if position >= 0:
             self.mesh.note(info_hash, PeerRecord(identity, stamp, state, len(address), address), now)
             if completed and before != _SEEDER:
-                total = (swarm.completed or {}).get(_OWN, 0) + 1
-                swarm.count_completed(_OWN, total)
-                self.mesh.note_completed(info_hash, total)
+                self.mesh.note_completed(info_hash, now)
         return position
+
+    def _stamp_over(self, written: int, writer: int, now: float) -> int:
+        """The stamp that wins over a row from this clock's future; 0 if that is too far ahead and not this node's own.
+
+        A node must not stamp further ahead than its hub takes: nobody else's clock may end its link.
+        """
+        ahead_seconds = (written >> STAMP_COUNTER_BITS) / 1000 - self.clock.wall_seconds(now)
+        return written + 1 if writer == _OWN or ahead_seconds < self._max_future_seconds else 0
 
     def _refresh_due(self, now: float) -> int:
         """The stamp from which on a row need not be written again."""
@@ -242,6 +268,11 @@ class Node:
 
     def _bury(self, info_hash: bytes, swarm: Swarm, pack: PeerPack, position: int, now: float) -> None:
         identity, stamp = pack.identity(position), self.clock.tick(now)
+        written, writer, _ = pack.fields(position)
+        if written >= stamp:
+            stamp = self._stamp_over(written, writer, now)
+            if not stamp:
+                return
         self.registry.write(swarm, pack, position, (identity, stamp, _OWN, _REMOVED), b"")
         self.mesh.note(info_hash, PeerRecord(identity, stamp, _REMOVED, pack.address_bytes, b""), now)
 
@@ -331,21 +362,43 @@ class Node:
         for session in self.links.to_hubs():
             is_other = narrowed != (self.mesh.interest() is not None)
             if added is None or len(added) > MAX_INTEREST or is_other:
-                session.reset("the access list is another one now", now)
+                session.close("the access list is another one now", now, code=CloseCode.RESET)
             else:
-                session.track(added, dropped, lacked)
+                session.track(added, dropped, lacked, now)
         self.mesh.on_new_batch()
+
+    def flush(self, now: float) -> None:
+        """What is due ten times a second: tell the mesh what clients changed, and look after streams and requests."""
+        self.mesh.flush(now)
+        self.directed.expire(now)
+        if self.mesh.wants_anew and self.mesh.may_begin_anew(now):
+            self.mesh.begin_anew(now, clock_was_wrong=False)
+            self.links.reset_all(f"{self.name} begins its stream anew: somebody else wrote in its name", now)
+
+    def set_clock(self, step_seconds: float, now: float) -> None:
+        """Wall time was set, by so many seconds; if far back, all that was judged by it is judged anew."""
+        self.clock.step(step_seconds)
+        self._now = float("-inf")
+        self._refreshes = None
+        if step_seconds < -self._max_future_seconds:
+            self.mesh.begin_anew(now, clock_was_wrong=True)
+        if abs(step_seconds) > self._max_future_seconds:
+            self.links.reset_all(f"the clock of {self.name} was set by {step_seconds:.0f} s", now)
 
     def expire(self, now: float) -> None:
         """One small step of the sweep; `Sweep.steps_per_round` of them look at every peer."""
         self.sweep.step(self.clock.wall_ms(now))
+
+    def _memory_bound_bytes(self, now: float) -> int:
+        logs = self.mesh.logs.statistics(now).max_bytes
+        return self._max_peers * ROW_MEMORY_BYTES + logs + MAX_STREAMS * STREAM_BYTES + len(self.links) * SESSION_BYTES
 
     def statistics(self, now: float) -> NodeStatistics:
         """A frozen snapshot of everything."""
         roles = [role for role, held in (("hub", self.mesh.forwards), ("leaf", self._dials)) if held]
         return NodeStatistics(
             name=self.name,
-            incarnation=self.incarnation,
+            incarnation=f"{self.mesh.own.incarnation:016x}",
             role=" and ".join(roles) or "standalone",
             version=__version__,
             uptime_seconds=now - self._started,
@@ -355,9 +408,11 @@ class Node:
             registry=self.registry.statistics(),
             mesh=self.mesh.statistics(),
             log=self.mesh.logs.statistics(now),
-            vector=self.mesh.vector_statistics(),
+            vector=self.mesh.stream_statistics(),
+            directed=self.directed.statistics(),
             links=self.links.statistics(now),
             neighbours=self.links.neighbours(now),
+            memory_bound_bytes=self._memory_bound_bytes(now),
             refused_links=self.links.refused(),
             audit=tuple(self._audit),
         )

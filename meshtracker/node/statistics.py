@@ -9,6 +9,7 @@ import attrs
 from meshtracker.link.log import LogStatistics
 from meshtracker.link.statistics import SessionStatistics
 from meshtracker.node.commands import AuditEntry
+from meshtracker.node.directed import DirectedStatistics
 from meshtracker.node.neighbours import NeighbourStatistics
 from meshtracker.swarm.registry import RegistryStatistics
 
@@ -37,18 +38,29 @@ class MeshStatistics:
     stale_records: int
     """Records that lost against a newer write, or had aged out."""
     future_records: int
-    """Records for which a link was closed because their stamps lie too far ahead."""
+    """Batches with records whose stamps lie too far ahead."""
     dropped_records: int
     """Records of swarms that this node's access list refuses."""
+    left_out_records: int
+    """Relayed records that nobody honest writes, and sections that cannot be read: passed over."""
+    unknown_sections: int
+    """Sections of tables that this node does not know: passed on unread."""
+    streams: int
+    """Streams known: of nodes that are linked, or of which rows are left."""
+    began_anew: int
+    """Times that this node began its stream anew: its clock was set back, or somebody else had written there."""
 
 
 @attrs.frozen(kw_only=True)
-class OriginStatistics:
+class StreamStatistics:
     """One line of the vector."""
 
-    origin: str
-    incarnation: int
+    name: str
+    incarnation: str
+    """Hexadecimal."""
     sequence: int
+    rows: int
+    """Of peers, tombstones and completed downloads that are kept here."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +68,8 @@ class NodeStatistics:
     """Everything about a node."""
 
     name: str
-    incarnation: int
+    incarnation: str
+    """Of the stream that it writes at present, hexadecimal."""
     role: str
     """"standalone", "hub", "leaf" or "hub and leaf"."""
     version: str
@@ -65,11 +78,14 @@ class NodeStatistics:
     registry: RegistryStatistics
     mesh: MeshStatistics
     log: LogStatistics
-    vector: tuple[OriginStatistics, ...]
+    directed: DirectedStatistics
+    vector: tuple[StreamStatistics, ...]
     links: tuple[SessionStatistics, ...]
     """Links that are up or coming up, then the latest that failed."""
     neighbours: tuple[NeighbourStatistics, ...]
     """What is remembered of each node that is or was linked, over connections."""
+    memory_bound_bytes: int
+    """What swarms, logs and the links that there are may take at the most."""
     refused_links: Mapping[str, int]
     """Links that this node closed for what the other end did, by kind: "authentication", "clock", "disabled", ..."""
     audit: tuple[AuditEntry, ...]

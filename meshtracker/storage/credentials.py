@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from meshtracker.errors import StartError
-from meshtracker.link.credentials import CredentialList
+from meshtracker.link.proof.credentials import CredentialList
 from meshtracker.storage.watched import Watched
 
 MAX_FILE_BYTES = 4 * 1024 * 1024

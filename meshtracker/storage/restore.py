@@ -1,4 +1,4 @@
-"""A node goes on from a snapshot: its peers, its clock, and what it need not be sent again."""
+"""A node goes on from a snapshot: its peers, and what it need not be sent again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from meshtracker.model import STAMP_COUNTER_BITS
 from meshtracker.node.node import Node
 from meshtracker.storage.snapshot_format import Snapshot
 from meshtracker.swarm.swarm import Swarm
-from meshtracker.wire.vector import Position
-
-MAX_FUTURE_SECONDS = 60.0
-"""Rows stamped further ahead are dropped: the clock is wrong, or was, and they could not be overwritten for long."""
+from meshtracker.wire.vector import NOWHERE
 
 
 @attrs.frozen(kw_only=True)
@@ -25,7 +22,7 @@ class Restored:
     expired: int
     """Rows dropped because they aged out meanwhile."""
     future: int
-    """Rows dropped because they are stamped more than `MAX_FUTURE_SECONDS` ahead."""
+    """Rows dropped because they are stamped further ahead than is taken of other nodes."""
 
 
 def restore(node: Node, snapshot: Snapshot, now: float) -> Restored:
@@ -38,23 +35,30 @@ class _Restoration:
         wall_ms = node.clock.wall_ms(now)
         self._node = node
         self._snapshot = snapshot
-        self._indexes = [node.registry.origins.index(name) for name in snapshot.origins]
+        self._now = now
         self._oldest = (wall_ms - node.policy.peer_ttl_seconds * 1000) << STAMP_COUNTER_BITS
-        self._newest = (wall_ms + int(MAX_FUTURE_SECONDS * 1000)) << STAMP_COUNTER_BITS
-        self._latest = self._expired = self._future = 0
+        self._newest = node.mesh.newest_taken(now)
+        # What was written up to then is in a batch.
+        self._begun = (snapshot.at_ms + 1) << STAMP_COUNTER_BITS
+        self._again: list[tuple[bytes, int, bytes]] = []
+        """Rows of this node's own that are to go out again: written while the file was, they may be in no batch that
+        others have; and a node that does not keep all that it hears may not send the stream of its earlier life."""
+        self._expired = self._future = 0
 
     def run(self) -> Restored:
         node = self._node
         # The numbers in rows are right as they are in a node that has met nobody yet, and whole swarms can be taken.
-        fits = self._indexes == list(range(len(self._indexes)))
+        fits = node.registry.streams.adopt(self._snapshot.streams)
         for info_hash, swarm in self._snapshot.swarms.items():
             if not node.mesh.forwards and not node.access.allows(info_hash):
                 continue
             self._drop_unusable(swarm)
-            if len(swarm) and not (fits and node.registry.adopt(info_hash, swarm)):
+            self._note_again(info_hash, swarm)
+            if (len(swarm) or swarm.completed) and not (fits and node.registry.adopt(info_hash, swarm)):
                 self._merge(info_hash, swarm)
-        node.clock.observe(self._latest)
         self._resume()
+        for info_hash, address_bytes, identity in self._again:
+            node.mesh.write_again(info_hash, address_bytes, identity, self._now)
         figures = node.registry.statistics()
         return Restored(swarms=figures.swarms, peers=figures.peers, expired=self._expired, future=self._future)
 
@@ -62,15 +66,13 @@ class _Restoration:
         """Take over how far the streams are known: of the swarms that this node tracked then."""
         mesh, vector = self._node.mesh, self._snapshot.vector
         others_tracked = self._snapshot.tracks != mesh.tracks()
-        if others_tracked and mesh.forwards:
-            # Whoever links is to send all it has. To be sent everything anew, know nothing of a stream, but know it:
-            # its rows may be all that is left of an earlier life of its origin.
-            own = mesh.name
-            vector = {origin: known if origin == own else Position(0, 0) for origin, known in vector.items()}
-        if self._future:
-            # What the dropped rows had replaced is missing too, of whatever stream it was.
-            vector = {origin: Position(0, 0) for origin in vector}
-        mesh.resume(vector)
+        was_ahead = self._snapshot.at_ms << STAMP_COUNTER_BITS > self._newest
+        if (others_tracked and mesh.forwards) or self._future or was_ahead:
+            # Rows are missing, or were let go by a clock that was wrong, of whatever stream: none is known to be
+            # complete, and all are to be sent again.
+            vector = dict.fromkeys(vector, NOWHERE)
+        mesh.resume(vector, self._now)
+        mesh.take_over_completed(self._now)
         if others_tracked and not mesh.forwards:
             mesh.lack_swarms()
 
@@ -86,14 +88,37 @@ class _Restoration:
                     self._expired += 1
                 else:
                     self._future += 1
-            self._latest = max(self._latest, max((stamp for stamp in stamps if stamp <= newest), default=0))
+        for name, figure in list((swarm.completed or {}).items()):
+            if figure[1] << STAMP_COUNTER_BITS > newest:
+                swarm.take_completed(name)
+                self._future += 1
+                if name == self._node.name:
+                    # Its own stays, as from now.
+                    swarm.set_completed(name, (figure[0], self._node.clock.wall_ms(self._now), figure[2]))
+
+    def _note_again(self, info_hash: bytes, swarm: Swarm) -> None:
+        own = len(self._snapshot.streams) - 1
+        for pack in swarm.packs():
+            for at, stamp in enumerate(pack.stamps()):
+                if (stamp >= self._begun or not self._node.mesh.is_whole) and pack.fields(at)[1] == own:
+                    self._again.append((info_hash, pack.address_bytes, pack.identity(at)))
 
     def _merge(self, info_hash: bytes, swarm: Swarm) -> None:
         """Row by row, as if they came over a link: as many as the registry takes."""
         registry = self._node.registry
+        for name, (total, at_ms, number) in (swarm.completed or {}).items():
+            index = self._index(number)
+            if index is not None:
+                registry.merge_completed(info_hash, name, (total, at_ms, index))
         target = registry.swarm(info_hash)
-        for origin, total in (swarm.completed or {}).items():
-            target.count_completed(self._indexes[origin], total)
         for pack in swarm.packs():
             for row, address in pack.entries():
-                registry.merge(target, row._replace(origin=self._indexes[row.origin]), address, pack.address_bytes)
+                index = self._index(row.origin)
+                if index is not None:
+                    registry.merge(target, row._replace(origin=index), address, pack.address_bytes)
+        registry.forget_if_empty(info_hash)
+
+    def _index(self, number: int) -> int | None:
+        """This node's number of a stream that has another one in the file."""
+        stream = self._snapshot.streams[number]
+        return None if stream is None else self._node.registry.streams.index(stream)

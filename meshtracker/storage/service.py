@@ -85,7 +85,7 @@ class SnapshotService:
         size = 0
         file = await trio.to_thread.run_sync(SnapshotFile, self._path)
         try:
-            for piece in encode(self._node):
+            for piece in encode(self._node, trio.current_time()):
                 await trio.to_thread.run_sync(file.write, piece)
                 size += len(piece)
             await trio.to_thread.run_sync(file.commit)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from meshtracker.model import STAMP_COUNTER_BITS
 from meshtracker.swarm.registry import Registry
 
+COMPLETED_TTL_MS = 7 * 86_400_000
+"""A node's figure of completed downloads is kept for this long after its last change."""
 STEP_ROWS = 2000
 """Rows looked at in one step: well under a millisecond of work."""
 
@@ -20,17 +22,17 @@ class Sweep:
     def __init__(self, registry: Registry, *, peer_ttl_seconds: float) -> None:
         self._registry = registry
         self._peer_ttl_ms = int(peer_ttl_seconds * 1000)
-        self._oldest = 0
+        self._oldest = self._oldest_completed_ms = 0
         self._pieces = self._round()
 
     def steps_per_round(self) -> int:
         """Steps that one round over all rows takes at present, at least one."""
-        rows = self._registry.peers + self._registry.tombstones
-        return 1 + (rows + len(self._registry.swarms)) // STEP_ROWS
+        return 1 + (self._registry.rows + len(self._registry.swarms)) // STEP_ROWS
 
     def step(self, wall_ms: int) -> int:
         """Look at about `STEP_ROWS` rows; returns how many of them were let go."""
         self._oldest = (wall_ms - self._peer_ttl_ms) << STAMP_COUNTER_BITS
+        self._oldest_completed_ms = wall_ms - max(COMPLETED_TTL_MS, self._peer_ttl_ms)
         before = self._registry.expired
         looked = 0
         for rows in self._pieces:
@@ -47,7 +49,10 @@ class Sweep:
             swarm = registry.get(info_hash)
             if swarm is None:
                 continue
-            yield 1
+            yield 1 + len(swarm.completed or {})
+            if swarm.completed:
+                for name in [name for name, figure in swarm.completed.items() if figure[1] < self._oldest_completed_ms]:
+                    registry.drop_completed(swarm, name)
             for pack in swarm.packs():
                 stop = len(pack)
                 while stop > 0:

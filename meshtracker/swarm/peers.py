@@ -54,7 +54,7 @@ class Row(NamedTuple):
     stamp: int
     """Hybrid logical clock stamp of the announce that wrote it."""
     origin: int
-    """Index of the node whose client it was (see `Origins`)."""
+    """Index of the stream that wrote it (see `swarm.streams`)."""
     state: int
     """A `PeerState`, as a plain int."""
 
@@ -131,11 +131,11 @@ class _Reading:
         return [stamp for (stamp,) in _STAMP_ONLY.iter_unpack(self.rows)]
 
     def origins(self) -> set[int]:
-        """The origins of all rows."""
+        """The streams of all rows, by index."""
         return {origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows)}
 
     def rows_by_origin(self) -> Counter[int]:
-        """How many rows there are of each origin."""
+        """How many rows there are of each stream, by index."""
         return Counter(origin for (origin,) in _ORIGIN_ONLY.iter_unpack(self.rows))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 
 from meshtracker.model import PeerState
-from meshtracker.swarm.origins import Origins
 from meshtracker.swarm.peers import PeerPack, RowFields
-from meshtracker.swarm.swarm import Swarm
+from meshtracker.swarm.streams import Streams
+from meshtracker.swarm.swarm import Completed, Swarm
 
 _REMOVED = int(PeerState.REMOVED)
 
@@ -20,6 +20,8 @@ class RegistryStatistics:
     peers: int
     """Live rows; a client with an IPv4 and an IPv6 address has two."""
     tombstones: int
+    completions: int
+    """Figures of completed downloads, of one swarm and one node each."""
     expired: int
     """Rows that aged out since the start."""
     refused_full: int
@@ -29,24 +31,22 @@ class RegistryStatistics:
 class Registry:
     """Swarms by 20-byte info-hash. Rows are counted here, so they are only written and dropped through here."""
 
-    def __init__(
-        self, *, origins: Origins, max_peers: int, max_peers_per_swarm: int, max_peers_per_origin: int
-    ) -> None:
-        """``max_peers`` bounds rows over all swarms, ``max_peers_per_origin`` what is merged of one other node.
+    def __init__(self, *, streams: Streams, max_peers: int, max_peers_per_swarm: int, max_peers_per_node: int) -> None:
+        """``max_peers`` bounds rows over all swarms, ``max_peers_per_node`` what is merged of one other node.
 
-        Tombstones are rows too.
+        Tombstones are rows too, and so are figures of completed downloads.
         """
-        self.origins = origins
+        self.streams = streams
         self.swarms: dict[bytes, Swarm] = {}
         self.peers = 0
         self.tombstones = 0
+        self.completions = 0
+        """Figures of completed downloads: of one swarm and one node each."""
         self.expired = 0
         self.refused_full = 0
         self._max_peers = max_peers
         self._max_peers_per_swarm = max_peers_per_swarm
-        self._max_peers_per_origin = max_peers_per_origin
-        self._rows_of: dict[int, int] = {}
-        """Rows by origin."""
+        self._max_peers_per_node = max_peers_per_node
 
     def get(self, info_hash: bytes) -> Swarm | None:
         """The swarm of an info-hash, if anybody is in it."""
@@ -62,31 +62,32 @@ class Registry:
     def adopt(self, info_hash: bytes, swarm: Swarm) -> bool:
         """Take in a whole swarm with its rows; False if the info-hash is known already or a bound forbids it."""
         rows = len(swarm)
-        full = self.peers + self.tombstones + rows > self._max_peers or rows > self._max_peers_per_swarm
+        completed = swarm.completed or {}
+        full = self.rows + rows + len(completed) > self._max_peers or rows > self._max_peers_per_swarm
         if full or info_hash in self.swarms:
             return False
         self.swarms[info_hash] = swarm
         self.peers += swarm.live
         self.tombstones += rows - swarm.live
+        self.completions += len(completed)
         for pack in swarm.packs():
-            for origin, count in pack.rows_by_origin().items():
-                self._count(origin, count)
+            for index, count in pack.rows_by_origin().items():
+                self.streams.count(index, count)
+        for _, _, index in completed.values():
+            self.streams.count(index, 1)
         return True
 
-    def is_exhausted(self, origin: int) -> bool:
-        """Does one node take all the room that a node is given?"""
-        return self._rows_of.get(origin, 0) >= self._max_peers_per_origin
-
-    def _count(self, origin: int, rows: int) -> None:
-        self._rows_of[origin] = self._rows_of.get(origin, 0) + rows
-
     @property
-    def is_full(self) -> bool:
-        """Is there no room for another row, or for a swarm without rows?"""
-        return max(self.peers + self.tombstones, len(self.swarms)) >= self._max_peers
+    def rows(self) -> int:
+        """All that takes room: peers, tombstones and completed downloads."""
+        return self.peers + self.tombstones + self.completions
+
+    def is_exhausted(self, name: str) -> bool:
+        """Does one node take all the room that a node is given?"""
+        return self.streams.rows_of_name(name) >= self._max_peers_per_node
 
     def _has_no_room(self, swarm: Swarm) -> bool:
-        return self.peers + self.tombstones >= self._max_peers or len(swarm) >= self._max_peers_per_swarm
+        return self.rows >= self._max_peers or len(swarm) >= self._max_peers_per_swarm
 
     def write(self, swarm: Swarm, pack: PeerPack, position: int, row: RowFields, address: bytes) -> int:
         """Put a row; returns its position, or -1 if it is new and a bound forbids it."""
@@ -99,12 +100,12 @@ class Registry:
                 if self._has_no_room(swarm):
                     self.refused_full += 1
                     return -1
-            self._count(origin, 1)
+            self.streams.count(origin, 1)
         else:
             before = pack.fields(position)[1]
             if before != origin:
-                self._count(before, -1)
-                self._count(origin, 1)
+                self.streams.count(before, -1)
+                self.streams.count(origin, 1)
             if position >= pack.live:
                 self.tombstones -= 1
             else:
@@ -115,33 +116,66 @@ class Registry:
             self.peers += 1
         return swarm.put(pack, position, row, address)
 
-    def merge(self, swarm: Swarm, row: RowFields, address: bytes, family_bytes: int) -> bool:
-        """Apply a record of the link: True if it won over what was known and was stored."""
+    def merge(self, swarm: Swarm, row: RowFields, address: bytes, family_bytes: int, may_add: bool = True) -> bool:
+        """Apply a record of the link: True if it won over what was known and was stored.
+
+        Not ``may_add``: its node `is_exhausted`, and only what is known already is taken.
+        """
         identity, stamp, origin, _ = row
         pack = swarm.pack(family_bytes)
         position = pack.find(identity)
         if position >= 0:
             known_stamp, known_origin, _ = pack.fields(position)
-            if not self.origins.wins((stamp, origin), (known_stamp, known_origin)):
+            if not self.streams.wins((stamp, origin), (known_stamp, known_origin)):
                 return False
-        elif self.is_exhausted(origin):
+        elif not may_add:
             self.refused_full += 1
             return False
         return self.write(swarm, pack, position, row, address) >= 0
 
     def drop(self, swarm: Swarm, pack: PeerPack, position: int) -> None:
         """Forget a row without a trace (it aged out)."""
-        self._count(pack.fields(position)[1], -1)
+        self.streams.count(pack.fields(position)[1], -1)
         if position >= pack.live:
             self.tombstones -= 1
         else:
             self.peers -= 1
         swarm.drop(pack, position)
 
-    def forget_if_empty(self, info_hash: bytes) -> None:
-        """Remove a swarm that holds no rows any more; its completed downloads go with it."""
+    def merge_completed(self, info_hash: bytes, name: str, figure: Completed, may_add: bool = True) -> bool:
+        """Apply a node's figure of completed downloads: the larger wins, then the later; True if it did."""
         swarm = self.swarms.get(info_hash)
-        if swarm is not None and not len(swarm):
+        known = swarm.completed.get(name) if swarm is not None and swarm.completed else None
+        if known is not None and not self._is_later(figure, known):
+            return False
+        if known is None and (self.rows >= self._max_peers or not may_add):
+            self.refused_full += 1
+            return False
+        if swarm is None:
+            swarm = self.swarms[info_hash] = Swarm()
+        if known is None:
+            self.completions += 1
+        else:
+            self.streams.count(known[2], -1)
+        self.streams.count(figure[2], 1)
+        swarm.set_completed(name, figure)
+        return True
+
+    def _is_later(self, figure: Completed, known: Completed) -> bool:
+        if figure[:2] != known[:2]:
+            return figure[:2] > known[:2]
+        return figure[2] != known[2] and self.streams.stream(figure[2]) > self.streams.stream(known[2])
+
+    def drop_completed(self, swarm: Swarm, name: str) -> None:
+        """Forget a node's figure (it aged out)."""
+        figure = swarm.take_completed(name)
+        self.completions -= 1
+        self.streams.count(figure[2], -1)
+
+    def forget_if_empty(self, info_hash: bytes) -> None:
+        """Remove a swarm that holds no rows and no figures any more."""
+        swarm = self.swarms.get(info_hash)
+        if swarm is not None and not len(swarm) and not swarm.completed:
             del self.swarms[info_hash]
 
     def statistics(self) -> RegistryStatistics:
@@ -150,6 +184,7 @@ class Registry:
             swarms=len(self.swarms),
             peers=self.peers,
             tombstones=self.tombstones,
+            completions=self.completions,
             expired=self.expired,
             refused_full=self.refused_full,
         )

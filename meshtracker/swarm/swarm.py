@@ -1,12 +1,18 @@
 """One swarm: the peers of one info-hash in both address families, and its counts.
 
-Every write is last-writer-wins by (stamp, origin name), for a client's own announce and for a record from the link
+Every write is last-writer-wins by (stamp, stream), for a client's own announce and for a record from the link
 alike; so nodes that have seen the same records hold the same rows, whatever the order.
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from meshtracker.swarm.peers import PeerPack, RowFields
+
+Completed: TypeAlias = tuple[int, int, int]
+"""Downloads that clients of a node have completed, Unix milliseconds of the latest, and the index of the stream that
+said so."""
 
 
 class Six:
@@ -29,20 +35,19 @@ class Swarm:
         self.v4 = PeerPack(6)
         self.six: Six | None = None
         """Made with the first IPv6 peer."""
-        self.completed: dict[int, int] | None = None
-        """Completed downloads by origin index: each origin counts its own, readers take the larger."""
+        self.completed: dict[str, Completed] | None = None
+        """Completed downloads by the name of the node whose clients they were."""
         self.downloaded = 0
-        """Those of all origins."""
+        """Those of all nodes."""
         self.allowed_mark: object = None
         """The node's, if its present access list was found to allow this swarm."""
 
     @classmethod
-    def from_packs(cls, v4: PeerPack, v6: PeerPack | None, *, completed: dict[int, int] | None = None) -> Swarm:
+    def from_packs(cls, v4: PeerPack, v6: PeerPack | None) -> Swarm:
         """A swarm of packs that were filled elsewhere (a snapshot)."""
         swarm = cls()
-        swarm.v4, swarm.completed = v4, completed
+        swarm.v4 = v4
         swarm.six = Six(v6) if v6 is not None else None
-        swarm.downloaded = sum(completed.values()) if completed else 0
         if v6 is not None and len(v4):
             for position in range(v6.live):
                 swarm._count_twin(v6.identity(position), 1)
@@ -103,16 +108,23 @@ class Swarm:
             partials += v6.partials - partial_twins
         return complete, incomplete, self.downloaded, incomplete - partials
 
-    def count_completed(self, origin: int, total: int) -> bool:
-        """Raise an origin's completed downloads to ``total``; False if it knew as many."""
+    def set_completed(self, name: str, figure: Completed) -> None:
+        """Put a node's figure in the place of the one before."""
         if self.completed is None:
             self.completed = {}
-        before = self.completed.get(origin, 0)
-        if total <= before:
-            return False
-        self.completed[origin] = total
-        self.downloaded += total - before
-        return True
+        before = self.completed.get(name)
+        self.completed[name] = figure
+        self.downloaded += figure[0] - (before[0] if before is not None else 0)
+
+    def take_completed(self, name: str) -> Completed:
+        """Take a node's figure out."""
+        if self.completed is None:
+            raise KeyError(name)
+        figure = self.completed.pop(name)
+        self.downloaded -= figure[0]
+        if not self.completed:
+            self.completed = None
+        return figure
 
     def _alone(self, pack: PeerPack) -> bool:
         """Is the other family empty, so that no client can be in both?"""

@@ -38,6 +38,7 @@ class FrameType(enum.IntEnum):
     INTEREST = 14
     SWARMS = 15
     SWARMS_END = 16
+    DIRECTED = 17
 
 
 DATA_FRAMES = frozenset(

@@ -1,37 +1,77 @@
-"""Vectors: how far each node's stream is known, by its name."""
+"""Streams, positions and vectors: what a node knows of everybody's streams.
+
+vector     { name length 1 | name | incarnation 8 | sequence 8 | digest 8 } ...
+"""
 
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import NamedTuple
 
 from meshtracker.errors import WireError
 
 MAX_NAME_BYTES = 64
 """Longest node name."""
-_STREAM = struct.Struct("!QQ")
+MAX_STREAMS = 10_000
+"""Streams that a node knows at once: bounds every table of them. A row has room for 65,536."""
+_STREAM = struct.Struct("!QQQ")
+_WORD = struct.Struct("!Q")
+DIGEST_BYTES = 8
+_MAX_SEQUENCE = (1 << 63) - 1
+_MAX_DIGEST = (1 << 64) - 1
+
+
+class StreamId(NamedTuple):
+    """Whose stream, and which: a node begins a new one at each start."""
+
+    name: str
+    incarnation: int
+    """64 random bits. Nothing orders incarnations: neither of two is the later one."""
 
 
 class Position(NamedTuple):
-    """How far one origin's stream is known."""
+    """How far a stream is known."""
 
-    incarnation: int
-    """Unix milliseconds of the origin's start."""
     sequence: int
-    """Last batch applied; 0 before the first."""
+    """Last batch applied. 0: some rows may be here, but nothing is known to be complete."""
+    digest: int
+    """Chained over the batches up to it (`chain`): equal ones mean that the same was read. 0: not known."""
 
 
-Vector = dict[str, Position]
-"""Origin name to position: exactly what a node knows."""
+Vector = dict[StreamId, Position]
+"""Exactly what a node knows."""
+
+NOWHERE = Position(0, 0)
+"""Of a stream of which nothing is known to be complete."""
+FORGOTTEN = Position(0, 2)
+"""In a heartbeat: of a stream that its sender knows no longer, for it has no rows and is silent."""
+BEGINNING = Position(0, 1)
+"""Of a stream at its origin, before its first batch."""
+
+
+def chain(digest: int, payload: bytes) -> int:
+    """The digest after one more batch, whose payload as it is relayed is given; what is not known stays unknown."""
+    if not digest:
+        return 0
+    link: int = _WORD.unpack_from(sha256(_WORD.pack(digest) + payload).digest())[0]
+    return link or 1
+
+
+def above(digest: int) -> int:
+    """Another digest for rows that are in none of the batches: a greater one, for of two the greater stays."""
+    room = _MAX_DIGEST - digest
+    return digest + 1 + chain(digest or 1, b"rows beside the stream") % max(1, room // 2) if room else 1
+
+
+def differ(one: int, other: int) -> bool:
+    """Do two digests of one position say that not the same was read? Not if either is unknown."""
+    return bool(one and other) and one != other
 
 
 def encode_vector(vector: Vector) -> bytes:
-    """The payload of a VECTOR frame."""
-    parts = []
-    for name, position in vector.items():
-        packed = name.encode()
-        parts.append(bytes((len(packed),)) + packed + _STREAM.pack(*position))
-    return b"".join(parts)
+    """As it goes into VECTOR, HEARTBEAT and SWARMS_END."""
+    return b"".join([encode_stream(stream) + _WORD.pack(at[0]) + _WORD.pack(at[1]) for stream, at in vector.items()])
 
 
 def decode_vector(payload: bytes, at: int = 0) -> Vector:
@@ -41,17 +81,23 @@ def decode_vector(payload: bytes, at: int = 0) -> Vector:
         name, at = read_name(payload, at)
         if at + _STREAM.size > len(payload):
             raise WireError("a vector is cut short")
-        vector[name] = read_position(list(_STREAM.unpack_from(payload, at)))
+        incarnation, sequence, digest = _STREAM.unpack_from(payload, at)
+        vector[StreamId(name, incarnation)] = Position(checked_sequence(sequence), digest)
         at += _STREAM.size
     return vector
 
 
-def read_position(value: Any) -> Position:
-    """A pair of numbers from 0 to 2^63-1. Raises `WireError`."""
-    match value:
-        case [int(incarnation), int(sequence)] if 0 <= incarnation < 1 << 63 and 0 <= sequence < 1 << 63:
-            return Position(incarnation, sequence)
-    raise WireError("not a stream position")
+def encode_stream(stream: StreamId) -> bytes:
+    """A stream as a batch and a vector begin with it."""
+    name = stream.name.encode()
+    return bytes((len(name),)) + name + _WORD.pack(stream.incarnation)
+
+
+def checked_sequence(sequence: int) -> int:
+    """A sequence from 0 to 2^63-1, so that one can always be added. Raises `WireError`."""
+    if not 0 <= sequence <= _MAX_SEQUENCE:
+        raise WireError("a sequence is out of range")
+    return sequence
 
 
 def is_name(name: str) -> bool:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 
 import scramp
 
-from meshtracker.errors import LinkError
-from meshtracker.link.credentials import (
+from meshtracker.errors import CloseCode, LinkError
+from meshtracker.link.proof.credentials import (
     ITERATIONS,
     MAX_ITERATIONS,
     MECHANISM,
@@ -127,7 +127,9 @@ class Prover:
         try:
             self._scram.set_server_final(final)
         except (scramp.ScramException, ValueError, IndexError, KeyError) as error:
-            raise LinkError("the listener did not prove that it knows the mesh password") from error
+            raise LinkError(
+                "the listener did not prove that it knows the mesh password", code=CloseCode.AUTHENTICATION
+            ) from error
 
 
 class Verifier:
@@ -158,20 +160,30 @@ class Verifier:
         message = self._step(self._scram.set_client_final, self._scram.get_server_final, proof)
         if self._has_changed():
             self.detail = "its credential was revoked or replaced meanwhile"
-            raise LinkError(FAILED, kind="authentication")
+            raise LinkError(FAILED, code=CloseCode.AUTHENTICATION)
         self._is_proven = True
         return message
+
+    @property
+    def may_speak(self) -> bool:
+        """May the dialer send other nodes' streams? Not with a leaf's own credential."""
+        return not self._is_leaf
+
+    @property
+    def _is_leaf(self) -> bool:
+        return self._credential.hubs_are_listed if self._entry is None else self._entry.role == "leaf"
 
     def vouch_for(self, name: str, *, forwards: bool) -> None:
         """Raises `LinkError` for a node that says it has another name than it proved, or more rights."""
         if name != self.name:
-            raise LinkError(f"the node says it is {name!r} but proved to be {self.name!r}", kind="name")
-        is_leaf = self._credential.hubs_are_listed if self._entry is None else self._entry.role == "leaf"
-        if forwards and is_leaf:
+            raise LinkError(
+                f"the node says it is {name!r} but proved to be {self.name!r}", code=CloseCode.AUTHENTICATION
+            )
+        if forwards and self._is_leaf:
             raise LinkError(
                 f"{name} says it is a hub (it has link.listen), but its credential is that of a leaf:"
                 " give it one with --role hub",
-                kind="authentication",
+                code=CloseCode.AUTHENTICATION,
             )
 
     def _step(self, take: Callable[[str], None], answer: Callable[[], str], message: str) -> str:
@@ -182,7 +194,7 @@ class Verifier:
             return answer()
         except (scramp.ScramException, ValueError, IndexError, KeyError) as error:
             self.detail = self._why(str(error).lower())
-            raise LinkError(FAILED, kind="authentication") from error
+            raise LinkError(FAILED, code=CloseCode.AUTHENTICATION) from error
 
     def _stored(self, name: str) -> tuple[bytes, bytes, bytes, int]:
         self.name, self._entry = name, self._credential.entry(name)

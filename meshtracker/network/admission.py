@@ -60,7 +60,7 @@ def _throttle(limit: int) -> Throttle:
     return Throttle(limit=limit, window_seconds=_WINDOW_SECONDS, max_sources=_MAX_SOURCES)
 
 
-class Door:
+class Admission:
     """Counts what sources do; a source is an IPv4 address or the /64 of an IPv6 address. Addresses are packed."""
 
     def __init__(self, policy: ListenPolicy) -> None:

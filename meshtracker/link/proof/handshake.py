@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshtracker.errors import LinkError
-from meshtracker.link.authentication import Credential, Prover, Verifier
+from meshtracker.errors import CloseCode, LinkError
+from meshtracker.link.greeting import common_version
+from meshtracker.link.proof.authentication import Credential, Prover, Verifier
 from meshtracker.wire.frame import FrameType
-from meshtracker.wire.link import PROTOCOL_VERSION, Hello, control, number, text
-
-AUTH_FRAMES = frozenset({FrameType.AUTH_FIRST, FrameType.AUTH_CHALLENGE, FrameType.AUTH_PROOF, FrameType.AUTH_FINAL})
+from meshtracker.wire.link import Auth, Hello, control, read_versions, text
 
 
 class Handshake:
     """One end of it."""
 
-    def __init__(self, credential: Credential, *, dials: bool, name: str, binding: bytes | None) -> None:
-        """``name`` is this node's; ``binding``: see `authentication.channel_binding`; None without TLS."""
+    def __init__(
+        self, credential: Credential, *, dials: bool, name: str, binding: bytes | None, versions: tuple[int, int]
+    ) -> None:
+        """``name`` is this node's; ``binding``: see `authentication.channel_binding`; None without TLS.
+
+        ``versions``: the oldest and the newest of the protocol that this node speaks.
+        """
+        self._versions = versions
         self.is_proven = False
         """Have both ends proven that they know the password?"""
         self._prover = Prover(credential, name=name, binding=binding) if dials else None
@@ -40,14 +45,16 @@ class Handshake:
         if self._prover is None:
             return b""
         first = self._prover.first()
-        return control(FrameType.AUTH_FIRST, v=PROTOCOL_VERSION, mechanism=self._prover.mechanism, message=first)
+        least, newest = self._versions
+        return control(FrameType.AUTH_FIRST, v=newest, least=least, mechanism=self._prover.mechanism, message=first)
 
-    def receive(self, kind: FrameType, fields: dict[bytes, Any]) -> bytes:
+    def receive(self, auth: Auth) -> bytes:
         """The answer to a frame, if there is one. Raises `LinkError` and `WireError`."""
+        kind, fields = auth.kind, auth.fields
         message = text(fields, "message")
         match kind, self._verifier, self._prover:
             case FrameType.AUTH_FIRST, Verifier() as verifier, _:
-                _check_common(fields, verifier.mechanism)
+                self._check_common(fields, verifier.mechanism)
                 return control(FrameType.AUTH_CHALLENGE, message=verifier.challenge(message))
             case FrameType.AUTH_CHALLENGE, _, Prover() as prover:
                 return control(FrameType.AUTH_PROOF, message=prover.proof(message))
@@ -66,13 +73,12 @@ class Handshake:
         if self._verifier is not None:
             self._verifier.vouch_for(hello.name, forwards=hello.forwards)
 
+    @property
+    def may_speak(self) -> bool:
+        """Is the other end believed what it says of other nodes' streams? A hub that was dialled is."""
+        return self._verifier is None or self._verifier.may_speak
 
-def _check_common(fields: dict[bytes, Any], mechanism: str) -> None:
-    version = number(fields, "v")
-    if version != PROTOCOL_VERSION:
-        raise LinkError(
-            f"protocol version {version} is not spoken here: the listener speaks {PROTOCOL_VERSION},"
-            f" the dialer {version}; run the same release on both nodes"
-        )
-    if text(fields, "mechanism") != mechanism:
-        raise LinkError("link.tls differs: one side has it on, the other off")
+    def _check_common(self, fields: dict[bytes, Any], mechanism: str) -> None:
+        common_version(self._versions, read_versions(fields), here="the listening node", there="the dialling node")
+        if text(fields, "mechanism") != mechanism:
+            raise LinkError("link.tls differs: one side has it on, the other off", code=CloseCode.OTHER)

@@ -1,0 +1,234 @@
+"""What comes in over a link once both vectors are known: bursts, batches, snapshots, and who may send them.
+
+The counterpart of `sender`. It keeps no data: every frame is applied as it comes.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from meshtracker.errors import CloseCode, LinkError
+from meshtracker.link.replica import Replica
+from meshtracker.link.resync_plan import resync_text
+from meshtracker.wire.batch import Batch
+from meshtracker.wire.link import BatchFrame, Burst, Hello, SnapshotEnd, StreamPlan
+from meshtracker.wire.vector import MAX_STREAMS, Position, StreamId, Vector
+
+
+@attrs.define
+class _UnderWay:
+    """A snapshot that is coming."""
+
+    is_conflict: bool
+    is_known: bool
+    """Was the stream known that far when the snapshot was announced? Then it brings nothing new, if all are honest."""
+    before: Position | None
+    """Where the stream was known then."""
+    records: int = 0
+    news: int = 0
+    """Records that changed something."""
+    beside: int = 0
+    """Records of batches that came between the pieces."""
+    latest: int | None = None
+    """Sequence of the last batch that came between its pieces."""
+
+
+class Receiver:
+    """The receiving side of a session. Every method raises `LinkError` or `WireError` for what must end the link."""
+
+    def __init__(self, replica: Replica, peer: Hello, *, may_speak: bool) -> None:
+        """``may_speak``: is the peer believed what it says of other nodes' streams?"""
+        self.resync: dict[str, str] = {}
+        """By node: how the peer last brought up a stream of its, for the operator."""
+        self.batches = 0
+        self.records = 0
+        self.refused_records = 0
+        """Of streams for which there was no room."""
+        self.unshared_rows = 0
+        """Rows of streams in conflict that the peer lacks and takes none of."""
+        self.conflicts: list[StreamId] = []
+        """Streams that are in conflict and whose rows the peer lacks: the session has them sent."""
+        self._replica = replica
+        self._peer = peer
+        self._may_speak = may_speak
+        self._snapshots: dict[StreamId, _UnderWay] = {}
+        self._refused: set[StreamId] = set()
+        """Streams for which there was no room: a part of one must not be taken for all."""
+
+    def burst(self, burst: Burst, now: float) -> list[str]:
+        """Streams are announced; returns what to tell the operator."""
+        return [self._begin(plan, now) for plan in burst.plans]
+
+    def _begin(self, plan: StreamPlan, now: float) -> str:
+        stream = plan.stream
+        self._check_speaker(stream)
+        if self._takes(stream):
+            before = self._snapshots.pop(stream, None)
+            news = before.news if before is not None else 0
+            if plan.full:
+                if len(self._snapshots) >= MAX_STREAMS:
+                    raise LinkError(f"more than {MAX_STREAMS} snapshots at once", code=CloseCode.FLOOD)
+                known = self._replica.position(stream)
+                is_known = known is not None and plan.position.sequence <= known.sequence
+                self._snapshots[stream] = _UnderWay(
+                    is_conflict=plan.conflict, is_known=is_known, before=known, news=news
+                )
+                self._replica.begin_snapshot(stream)
+            elif news:
+                self._note_rows_beside(stream, now)
+        if stream.name in self.resync or len(self.resync) < MAX_STREAMS:
+            self.resync[stream.name] = resync_text(plan)
+        how = f"full resync: {plan.reason}" if plan.full else f"partial resync after batch {plan.after}"
+        return f"{stream.name}: {how}"
+
+    def _defers(self, stream: StreamId) -> bool:
+        """In a conflict, does only the peer's word count, for it takes nothing of that stream from this node?"""
+        return not (self._replica.forwards or self._peer.may_speak or stream.name == self._replica.name)
+
+    def batch(self, frame: BatchFrame, now: float) -> bool:
+        """A batch; was it news?"""
+        batch = frame.batch
+        self._check_speaker(batch.stream)
+        if not self._takes(batch.stream):
+            return False
+        is_direct = batch.stream == self._peer.stream
+        under_way = self._snapshots.get(batch.stream)
+        if under_way is not None:
+            _check_next(under_way, batch)
+        if under_way is not None and self._is_ahead(batch):
+            # The snapshot will bring what lies between; its end says that this batch was in it.
+            count, news = self._replica.apply_rows(batch, now, is_direct=is_direct)
+            under_way.news += news
+            records: int | None = count
+        else:
+            records = self._replica.apply_batch(batch, frame.payload, now, is_direct=is_direct)
+        if under_way is not None:
+            under_way.latest = batch.sequence
+            under_way.beside += records or 0
+        if records is not None:
+            self.batches += 1
+            self.records += records
+        return records is not None
+
+    def _is_ahead(self, batch: Batch) -> bool:
+        """Does a batch come after a gap that a snapshot is about to fill?"""
+        known = self._replica.position(batch.stream)
+        return known is None or batch.sequence > known.sequence + 1
+
+    def snapshot(self, batch: Batch, now: float) -> None:
+        """A piece of a snapshot."""
+        self._check_speaker(batch.stream)
+        if not self._takes(batch.stream):
+            return
+        under_way = self._under_way(batch.stream)
+        count, news = self._replica.apply_rows(batch, now, is_direct=batch.stream == self._peer.stream)
+        under_way.records += count
+        under_way.news += news
+
+    def end_snapshot(self, end: SnapshotEnd, now: float) -> None:
+        """A snapshot is complete, if all records that were sent have come."""
+        self._check_speaker(end.stream)
+        if not self._takes(end.stream):
+            return
+        under_way = self._under_way(end.stream)
+        name = end.stream.name
+        if end.records != under_way.records:
+            raise LinkError(f"a snapshot of {name} holds {under_way.records} records where {end.records} were sent")
+        if under_way.latest not in (None, end.position.sequence):
+            raise LinkError(f"a snapshot of {name} ends at {end.position.sequence} after batch {under_way.latest}")
+        del self._snapshots[end.stream]
+        self.records += end.records
+        replaces = under_way.is_conflict and self._defers(end.stream)
+        self._replica.finish_snapshot(
+            end.stream,
+            end.position,
+            now,
+            tables=self._peer.tables,
+            is_conflict=under_way.is_conflict,
+            replaces=replaces,
+        )
+        if under_way.is_conflict and not replaces:
+            self.conflicts.append(end.stream)
+        more = self._replica.rows(end.stream) - end.records - under_way.beside
+        if replaces:
+            self.unshared_rows += max(0, more)
+        elif self._was_unknown(under_way):
+            # What came before without a position was a part of this, if all are honest.
+            if end.position.sequence and more > 0:
+                self._note_rows_beside(end.stream, now)
+        elif under_way.news and (under_way.is_known or (under_way.is_conflict and self._stayed(end.stream, under_way))):
+            self._note_rows_beside(end.stream, now)
+
+    def _was_unknown(self, under_way: _UnderWay) -> bool:
+        """Were no batches of a stream known when a snapshot of it began?"""
+        return under_way.before is None or not under_way.before.sequence
+
+    def _stayed(self, stream: StreamId, under_way: _UnderWay) -> bool:
+        """Is the digest the one from before a conflict? Others have it that lack the rows that came."""
+        mine = self._replica.position(stream)
+        return mine is not None and under_way.before is not None and mine.digest == under_way.before.digest
+
+    def stop(self, now: float) -> None:
+        """The link is over: what came of snapshots that did not end is to reach the others all the same."""
+        for stream, under_way in self._snapshots.items():
+            if under_way.news:
+                self._note_rows_beside(stream, now)
+        self._snapshots.clear()
+
+    def _note_rows_beside(self, stream: StreamId, now: float) -> None:
+        # The stream's own node may be about to send the rest.
+        self._replica.note_rows_beside(stream, now, at_once=stream != self._peer.stream)
+
+    def swarms(self, batch: Batch, now: float) -> None:
+        """Rows of some swarms that this node asked for, of any stream."""
+        if not self._peer.forwards:
+            raise LinkError(f"a leaf sent swarms of {batch.stream.name}", code=CloseCode.FORGED)
+        if batch.stream != self._replica.own and self._takes(batch.stream):
+            count, _ = self._replica.apply_rows(batch, now, is_direct=batch.stream == self._peer.stream)
+            self.records += count
+
+    def lacks(self, theirs: Vector) -> int:
+        """Batches that the peer knows, and would send, and that are not known here.
+
+        Of what this node has forgotten ``theirs`` forgets too.
+        """
+        lacking = 0
+        for stream, position in list(theirs.items()):
+            mine = self._replica.position(stream)
+            if mine is None and stream in self._refused:
+                del theirs[stream]
+            elif mine is None and self._replica.has_forgotten(stream):
+                # The peer may know it all the same, and need not be told if it comes back.
+                continue
+            elif stream != self._replica.own and (self._peer.forwards or stream == self._peer.stream):
+                lacking += max(0, position.sequence - (mine.sequence if mine is not None else 0))
+        return lacking
+
+    def _under_way(self, stream: StreamId) -> _UnderWay:
+        try:
+            return self._snapshots[stream]
+        except KeyError:
+            raise LinkError(f"a snapshot of {stream.name} that no burst announced") from None
+
+    def _takes(self, stream: StreamId) -> bool:
+        """Is there room for a stream? One that was refused stays so for this link."""
+        if stream not in self._refused and self._replica.has_room(stream):
+            return True
+        self.refused_records += 1
+        if len(self._refused) < MAX_STREAMS:
+            self._refused.add(stream)
+        return False
+
+    def _check_speaker(self, stream: StreamId) -> None:
+        """Has the peer any business sending that stream?"""
+        if stream == self._replica.own:
+            raise LinkError(f"another node writes under this node's name, {stream.name}", code=CloseCode.FORGED)
+        if not self._may_speak and stream.name != self._peer.name:
+            raise LinkError(f"{self._peer.name} sent the stream of another node, {stream.name}", code=CloseCode.FORGED)
+
+
+def _check_next(under_way: _UnderWay, batch: Batch) -> None:
+    """Batches between the pieces of a snapshot follow one another too."""
+    if under_way.latest is not None and batch.sequence != under_way.latest + 1:
+        name = batch.stream.name
+        raise LinkError(f"batch {batch.sequence} of {name} came after {under_way.latest}", code=CloseCode.GAP)

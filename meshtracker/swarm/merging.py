@@ -1,0 +1,39 @@
+"""What the tables of swarms share when they merge other nodes' records: what is tracked, how old is too old, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshtracker.swarm.access import Access
+from meshtracker.swarm.registry import Registry
+
+
+def _note_nothing(kind: int, at_ms: int, record: bytes) -> None:
+    """No stream to write to yet."""
+
+
+class Merging:
+    """Of one node; its tables read and count here."""
+
+    __slots__ = ("access", "applied", "dropped", "forwards", "note", "peer_ttl_ms", "registry", "stale", "untimely")
+
+    def __init__(self, registry: Registry, *, access: Access, forwards: bool, peer_ttl_seconds: int) -> None:
+        self.registry = registry
+        self.access = access
+        self.forwards = forwards
+        """A hub keeps for its leaves what it would not serve itself."""
+        self.peer_ttl_ms = peer_ttl_seconds * 1000
+        self.applied = 0
+        """Records that changed a swarm."""
+        self.stale = 0
+        """Records that lost against a newer write, or had aged out."""
+        self.untimely = 0
+        """Records stamped too far ahead to be taken: what was sent of their streams is not all here."""
+        self.dropped = 0
+        """Records of swarms that this node does not track."""
+        self.note: Callable[[int, int, bytes], None] = _note_nothing
+        """Called with the kind of a table, Unix milliseconds and an info-hash: this node has a record to tell of it."""
+
+    def tracks(self, info_hash: bytes) -> bool:
+        """Is that swarm kept here?"""
+        return self.forwards or self.access.allows(info_hash)
