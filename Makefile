@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-compiled test-real test-long compiled wheel simulate replay bench bench-quick bench-link check format docs clean
+.PHONY: help demo run test test-compiled test-real test-long compiled wheel simulate replay games replay-game bench bench-quick bench-link check format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,12 @@ simulate: $(VENV)/.installed-test ## meshes in virtual time through every fault:
 
 replay: $(VENV)/.installed-test ## one seed of the simulation again, with its story: make replay SEED=7 EVENTS=3,12
 	$(BIN)/python -m tests.simulation --seed $(SEED) $(if $(EVENTS),--events $(EVENTS))
+
+games: $(VENV)/.installed-test ## members that mean harm against honest nodes: make games GAMES=10000 START=0
+	$(BIN)/python -m tests.hostile --games $(or $(GAMES),500) --start $(or $(START),0)
+
+replay-game: $(VENV)/.installed-test ## one of those games again: make replay-game GAME=7 TURNS=3,12
+	$(BIN)/python -m tests.hostile --game $(GAME) $(if $(TURNS),--turns $(TURNS))
 
 compiled: $(VENV)/.installed-test ## a copy of everything in build/compiled, its hot modules compiled there (setup.py)
 	rm -rf build/compiled && mkdir -p build/compiled

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.proof.authentication import Credential
 from meshtracker.link.session import LinkSession
-from meshtracker.link.state import State
+from meshtracker.link.transitions import State
 from meshtracker.model import AnnounceAnswer, AnnounceRequest
 from meshtracker.node.mesh import MeshPolicy
 from meshtracker.node.node import Node
@@ -26,10 +27,14 @@ LOCALHOST = b"\x7f\0\0\1"
 LOCALHOST6 = bytes(15) + b"\1"
 
 
+_incarnations = itertools.count(1000)
+"""Of nodes whose incarnation no test asks for: each start has another."""
+
+
 def node(
     name: str,
     *,
-    incarnation: int = 1000,
+    incarnation: int | None = None,
     forwards: bool = False,
     clock_ahead_seconds: float = 0.0,
     mesh: dict[str, Any] | None = None,
@@ -38,7 +43,7 @@ def node(
     """A node; ``mesh`` are fields of `MeshPolicy`, ``options`` go to `Node`."""
     return Node(
         name=name,
-        incarnation=incarnation,
+        incarnation=next(_incarnations) if incarnation is None else incarnation,
         clock=HybridClock(wall_offset_seconds=WALL_OFFSET_SECONDS + clock_ahead_seconds),
         rng=random.Random(name),
         mesh=MeshPolicy(forwards=forwards, **(mesh or {})),
@@ -171,7 +176,7 @@ def live(links: Sequence[Link], nodes: Sequence[Node], start: float, seconds: fl
     for step in range(1, math.ceil(seconds / tick) + 1):
         now = start + step * tick
         for owner in nodes:
-            owner.mesh.flush(now)
+            owner.flush(now)
         for link in links:
             for end in link.ends:
                 end.handle_deadline(now)
@@ -192,9 +197,9 @@ Rows = dict[tuple[bytes, int, bytes], tuple[bytes, int, int, str]]
 
 def rows(target: Node) -> Rows:
     """All that a node knows of peers, with names in place of its own numbers for nodes."""
-    names = target.registry.origins.names
+    name = target.registry.streams.name
     return {
-        (info_hash, pack.address_bytes, row.identity): (address, row.stamp, row.state, names[row.origin])
+        (info_hash, pack.address_bytes, row.identity): (address, row.stamp, row.state, name(row.origin))
         for info_hash, swarm in target.registry.swarms.items()
         for pack in swarm.packs()
         for row, address in pack.entries()

@@ -42,7 +42,7 @@ UNTWINNED = {
     "model": "data without behaviour",
     "errors": "data without behaviour",
     "link/policy": "data without behaviour",
-    "link/state": "a table: tests/link/test_session.py walks it",
+    "link/transitions": "a table: tests/link/test_session.py walks it",
     "link/statistics": "data without behaviour",
     "link/replica": "a protocol: node/mesh implements it, link/session is tested with it",
 }
@@ -141,6 +141,24 @@ def test_every_module_has_its_test(path: Path) -> None:
     assert (TESTS / relative.parent / f"test_{relative.name}").is_file()
 
 
+def test_the_link_and_the_swarms_know_nothing_of_each_other() -> None:
+    """What a link carries is in tables: `node.tables` puts both together."""
+    for one, other in (("link", "swarm"), ("swarm", "link")):
+        assert other not in allowed_parts(one)
+        assert not allowed_parts(one) & {"node", "network", "storage", "app"}
+    allowed = {name for name in map(name_of, MODULES) if {"link", "swarm"} <= allowed_parts(part_of(name))}
+    assert "node/tables" in allowed
+
+
+def test_no_session_knows_a_table_by_name() -> None:
+    """A record of one kind is read and written by its table alone, but for `link/outbox`, which collects peers."""
+    for path in MODULES:
+        if part_of(name_of(path)) in {"link", "network"} and name_of(path) != "link/outbox":
+            source = path.read_text()
+            assert "peer_record" not in source
+            assert "completed_record" not in source
+
+
 def test_exceptions_are_still_needed() -> None:
     assert {name_of(path) for path in MODULES} >= UNTWINNED.keys()
 
@@ -170,6 +188,7 @@ def test_impurities_are_found(*, source: str, found: bool) -> None:
         ("from meshtracker import __version__", {"__init__"}),
         ("from meshtracker import link", {"link"}),
         ("from meshtracker.link.session import Session", {"link"}),
+        ("from meshtracker.link.proof.handshake import Handshake", {"link"}),
         ("def f():\n    import meshtracker.app", {"app"}),
         ("import trio", set()),
     ],

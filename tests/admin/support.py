@@ -31,6 +31,7 @@ LINK = SessionStatistics(
     dialed=True,
     state="synced",
     since_seconds=83.0,
+    version=3,
     resync="hub: full (new node)",
     sent_resync="leaf: partial after batch 12",
     warnings=("the clock of hub is 7 s ahead of that of leaf",),
@@ -39,6 +40,8 @@ LINK = SessionStatistics(
     received_batches=9,
     sent_batches=8,
     received_records=77,
+    refused_records=7,
+    unshared_rows=6,
     peer_lag_batches=1,
     unconfirmed_frames=2,
     skipped_bytes=0,
@@ -46,6 +49,7 @@ LINK = SessionStatistics(
     soft_splits=0,
     verdict="",
     reason="",
+    code="",
 )
 NEIGHBOUR = NeighbourStatistics(
     name="hub",
@@ -58,6 +62,9 @@ NEIGHBOUR = NeighbourStatistics(
     verdict_seconds_ago=61.0,
     disabled=None,
     wants_everything=False,
+    breaches=4,
+    breach="a gap in its stream",
+    refused_for_seconds=5.5,
 )
 AUDIT = AuditEntry(
     at_unix_seconds=1.8e9,
@@ -68,7 +75,7 @@ AUDIT = AuditEntry(
     full=True,
     reason="stuck since noon",
 )
-ENDED = attrs.evolve(LINK, state="closed", reason="nothing heard for 15 s", warnings=())
+ENDED = attrs.evolve(LINK, state="closed", reason="nothing heard for 15 s", code="soft-split", warnings=())
 
 
 @attrs.frozen

@@ -73,7 +73,7 @@ async def test_a_command_is_done_and_written_down() -> None:
     ]
 
 
-@pytest.mark.parametrize("action", ["reset", "disable", "enable"])
+@pytest.mark.parametrize("action", ["reset", "disable", "enable", "forget"])
 async def test_each_command_for_all_over_a_unix_socket(action: str) -> None:
     with capture_logs() as logs:
         answer = await post(app_with(), f"/api/links/{action}", {"all": True}, is_unix=True)

@@ -16,7 +16,7 @@ from meshtracker.admin.commands import (
     BadCommandError,
     read_command,
 )
-from meshtracker.node.commands import Command, DisableLinks, EnableLinks, ResetLinks
+from meshtracker.node.commands import Command, DisableLinks, EnableLinks, ForgetLinks, ResetLinks
 from meshtracker.wire.link import MAX_REASON_BYTES
 
 
@@ -31,6 +31,9 @@ def test_what_each_action_becomes() -> None:
     assert read("reset", all=True) == ResetLinks(name=None, caller="somebody from here")
     assert read("disable", name="hub:1", all=False) == DisableLinks(name="hub:1", caller="somebody from here")
     assert read("enable", name=None, all=True, reason="") == EnableLinks(name=None, caller="somebody from here")
+    assert read("forget", name="a", reason="it is another machine now") == ForgetLinks(
+        name="a", reason="it is another machine now", caller="somebody from here"
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +62,7 @@ def test_what_is_no_command(fields: dict[str, Any], problem: str) -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("action", ["disable", "enable"])
+@pytest.mark.parametrize("action", ["disable", "enable", "forget"])
 def test_only_a_reset_can_be_full(action: str) -> None:
     with pytest.raises(BadCommandError, match=f'"full" is nothing that {action} takes'):
         read(action, all=True, full=True)

@@ -10,7 +10,9 @@ def test_everything_is_in_it_and_json_can_say_it() -> None:
     said = json.loads(json.dumps(to_json(make_status()), allow_nan=False))
     assert said["node"]["name"] == "leaf"
     assert said["node"]["registry"]["peers"] == 1
-    assert said["node"]["vector"] == [{"origin": "leaf", "incarnation": 5, "sequence": 1}]
+    assert said["node"]["incarnation"] == "0000000000000005"
+    # In hexadecimal, for 64 bits are more than a number holds in JavaScript.
+    assert said["node"]["vector"] == [{"name": "leaf", "incarnation": "0000000000000005", "sequence": 1, "rows": 1}]
     assert said["node"]["links"][0]["warnings"] == ["the clock of hub is 7 s ahead of that of leaf"]
     assert said["services"] == {"udp": {"announces": 3, "load": 0.5, "error": ""}}
 

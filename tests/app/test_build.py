@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from meshtracker.admin.tokens import Tokens, read_control_token
 from meshtracker.app import build
 from meshtracker.errors import StartError
-from meshtracker.link.credentials import CredentialList
+from meshtracker.link.proof.credentials import CredentialList
 from meshtracker.network.tls import make_certificate, own_certificate
 from meshtracker.settings import RemoteAddress, Secret, Settings, UnixAddress, default, load
 from meshtracker.storage.credentials import CredentialsFile, edit
@@ -98,14 +98,15 @@ def test_a_bad_line_of_the_access_list_is_named(tmp_path: Path) -> None:
         build.read_access(with_tracker(access="deny", access_file=tmp_path / "missing"))
 
 
-async def test_an_incarnation_is_newer_though_the_clock_was_set_back() -> None:
-    later = 99_999_999_999_999
-    node = build.build_node(default(), access=build.read_access(default()), after_incarnation=later)
-    assert node.incarnation == later + 1
+async def test_each_start_begins_a_stream_with_64_bits_of_its_own() -> None:
+    streams = [build.build_node(default(), access=build.read_access(default())).mesh.own for _ in range(50)]
+    assert len({stream.name for stream in streams}) == 1
+    assert len({stream.incarnation for stream in streams}) == 50
+    assert 1 << 60 < max(stream.incarnation for stream in streams) < 1 << 64
 
 
 async def test_a_node_of_its_own_keeps_no_log() -> None:
-    node = build.build_node(default(), access=build.read_access(default()), after_incarnation=0)
+    node = build.build_node(default(), access=build.read_access(default()))
     node.mesh.flush(1.0)
     assert node.mesh.logs.statistics(1.0).bytes == 0
 
@@ -217,7 +218,7 @@ def test_without_a_place_for_files_there_is_no_own_token() -> None:
 async def test_hubs_are_dialled_each_by_itself_or_one_in_place_of_another(mode: str, dialers: int) -> None:
     hubs = (RemoteAddress("one.example.org", 59100), RemoteAddress("two.example.org", 59100))
     settings = with_link(hubs=hubs, hub_mode=mode, password=Secret("a mesh password of the tests"))
-    node = build.build_node(settings, access=build.read_access(settings), after_incarnation=0)
+    node = build.build_node(settings, access=build.read_access(settings))
     links = build.build_links(settings, node, build.read_credential(settings, None))
     tls = build.link_tls(settings)
     assert len(build.build_dialers(settings, links, tls)) == dialers

@@ -104,17 +104,21 @@ async def test_a_revoked_leaf_is_out_within_two_seconds(tmp_path: Path) -> None:
 
 async def test_what_was_known_is_there_after_a_restart(tmp_path: Path) -> None:
     kept = settings(node__name="a", node__state_dir=str(tmp_path))
-    incarnations = []
+    streams = []
     for count in (1, 2):
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
             running = await nursery.start(partial(serve, kept, stop=stop))
-            incarnations.append(running.node.incarnation)
+            streams.append(running.node.mesh.own)
             answer = await announce(running, 1000 + count)
             assert answer.incomplete == count
+            vector = running.node.mesh.vector()
             stop.set()
         assert (tmp_path / SNAPSHOT_FILE).exists()
-    assert incarnations[1] > incarnations[0]
+    before, now = streams
+    assert before.incarnation != now.incarnation
+    # What it wrote then is a stream like any other, from which it goes on.
+    assert vector[before].sequence >= 1
 
 
 async def test_a_port_in_use_is_named_and_nothing_stays_bound() -> None:

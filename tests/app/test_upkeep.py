@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
 import pytest
 import structlog
 import trio
@@ -17,10 +16,10 @@ from trio.testing import MockClock
 
 from meshtracker.app import upkeep
 from meshtracker.errors import StartError
-from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
-from meshtracker.link.credentials import MIN_ITERATIONS, CredentialList
 from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.proof.authentication import Credential
+from meshtracker.link.proof.credentials import MIN_ITERATIONS, CredentialList
 from meshtracker.model import AnnounceRequest
 from meshtracker.network.link import LinkService
 from meshtracker.node.node import Node
@@ -69,18 +68,108 @@ async def test_peers_go_when_their_time_is_over(autojump_clock: MockClock) -> No
         nursery.cancel_scope.cancel()
 
 
-async def test_the_systems_clock_is_followed() -> None:
-    node = make_node()
-    node.clock.wall_offset_seconds -= 3600
+class SystemClock:
+    """The wall clock of a machine, which somebody may set; ``time.time`` while a test lasts."""
+
+    def __init__(self) -> None:
+        self.offset_seconds = 1.8e9
+
+    def time(self) -> float:
+        """Unix seconds."""
+        return trio.current_time() + self.offset_seconds
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch) -> SystemClock:
+    clock = SystemClock()
+    monkeypatch.setattr(time, "time", clock.time)
     structlog.reset_defaults()
+    return clock
+
+
+def ahead_seconds(node: Node) -> float:
+    """How far a node's clock is ahead of the machine's."""
+    return round(node.clock.wall_seconds(trio.current_time()) - time.time(), 3)
+
+
+@pytest.mark.parametrize(("step_seconds", "warnings"), [(0.5, []), (-0.9, []), (30.0, [30.0]), (-59.0, [-59.0])])
+async def test_a_small_step_of_the_systems_clock_is_followed_at_once(
+    autojump_clock: MockClock, system: SystemClock, step_seconds: float, warnings: list[float]
+) -> None:
+    node = make_node()
+    own = node.mesh.own
     with capture_logs() as entries:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(upkeep.watch_clock, node)
-            await trio.testing.wait_all_tasks_blocked()
+            await trio.sleep(0.5)
+            system.offset_seconds += step_seconds
+            assert ahead_seconds(node) == -step_seconds
+            await trio.sleep(1)
+            assert ahead_seconds(node) == 0
             nursery.cancel_scope.cancel()
-    assert abs(node.clock.wall_seconds(trio.current_time()) - time.time()) < 1
-    assert [entry["by_seconds"] for entry in entries] == [pytest.approx(3600, abs=1)]
-    assert attrs.asdict(node.statistics(trio.current_time()))["name"] == "a"
+    assert [entry["by_seconds"] for entry in entries] == warnings
+    assert node.mesh.own == own
+
+
+async def test_the_clock_is_left_alone_while_it_keeps_time(autojump_clock: MockClock, system: SystemClock) -> None:
+    node = make_node()
+    with capture_logs() as entries:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upkeep.watch_clock, node)
+            for _ in range(10):
+                # What was adjusted gradually is not a step.
+                system.offset_seconds += 0.01
+                await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+    assert entries == []
+    assert ahead_seconds(node) == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize(("step_seconds", "begins_anew"), [(3600.0, False), (-3600.0, True), (-61.0, True)])
+async def test_a_large_step_is_believed_once_it_has_stood_for_ten_seconds(
+    autojump_clock: MockClock, system: SystemClock, step_seconds: float, begins_anew: bool
+) -> None:
+    node = make_node()
+    own = node.mesh.own
+    with capture_logs() as entries:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upkeep.watch_clock, node)
+            await trio.sleep(0.5)
+            system.offset_seconds += step_seconds
+            # First seen at 1 s.
+            await trio.sleep(10)
+            assert ahead_seconds(node) == -step_seconds
+            assert node.mesh.own == own
+            assert [entry["event"] for entry in entries] == [
+                "the system's clock leapt: waiting whether that stands",
+            ]
+            await trio.sleep(1)
+            assert ahead_seconds(node) == 0
+            assert (node.mesh.own != own) is begins_anew
+            await trio.sleep(60)
+            nursery.cancel_scope.cancel()
+    assert [entry["event"] for entry in entries][1:] == ["the system's clock was set"]
+    assert [entry["by_seconds"] for entry in entries] == [step_seconds, step_seconds]
+
+
+async def test_a_large_step_that_is_taken_back_was_none(autojump_clock: MockClock, system: SystemClock) -> None:
+    node = make_node()
+    own = node.mesh.own
+    with capture_logs() as entries:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upkeep.watch_clock, node)
+            await trio.sleep(0.5)
+            for _ in range(3):
+                system.offset_seconds -= 86_400
+                await trio.sleep(9)
+                assert ahead_seconds(node) == 86_400
+                system.offset_seconds += 86_400
+                await trio.sleep(2)
+                assert ahead_seconds(node) == 0
+            nursery.cancel_scope.cancel()
+    assert {entry["event"] for entry in entries} == {"the system's clock leapt: waiting whether that stands"}
+    assert len(entries) == 3
+    assert node.mesh.own == own
 
 
 async def said(log: Sequence[EventDict], count: int) -> list[str]:

@@ -20,11 +20,14 @@ import attrs
 import structlog
 import trio
 
-from meshtracker.link.authentication import Credential
 from meshtracker.link.outbox import Outbox
+from meshtracker.link.proof.authentication import Credential
 from meshtracker.model import STAMP_COUNTER_BITS
 from meshtracker.network.connection import LinkConnection
-from meshtracker.wire.vector import Position
+from meshtracker.swarm.peer_table import PEER_TABLE
+from meshtracker.wire.batch import Batch, encode_batch
+from meshtracker.wire.frame import FrameType
+from meshtracker.wire.vector import Position, StreamId
 from tests.benchmarks.fan_out_light import Sink, link
 from tests.benchmarks.fan_out_stream import Stream, make, record_of, stream_changes
 from tests.benchmarks.servers import Running
@@ -40,14 +43,14 @@ class Source(Sink):
     """The busy leaf: its stream reaches as far as it is told to `offer`."""
 
     def __init__(self, stream: Stream) -> None:
-        super().__init__(stream.origin, stream.incarnation)
+        super().__init__(stream.id.name, stream.id.incarnation)
         self._stream = stream
 
     def offer(self, sequence: int) -> None:
         """Send as far as that."""
-        self.positions[self.name] = Position(self.incarnation, sequence)
+        self.positions[self.own] = Position(sequence, 0)
 
-    def frame(self, origin: str, sequence: int) -> bytes | None:
+    def frame(self, stream: StreamId, sequence: int) -> bytes | None:
         """Made when the socket can take it."""
         return self._stream.frame(sequence, self.wall_ms(0.0))
 
@@ -58,9 +61,9 @@ class Encoding(Source):
     def __init__(self, stream: Stream, clients: int) -> None:
         super().__init__(stream)
         self._records = [(client.info_hash, record_of(client, state)) for client, state in stream_changes(clients)]
-        self._outbox = Outbox(origin=stream.origin, incarnation=stream.incarnation, max_batch_bytes=1 << 20)
+        self._outbox = Outbox(max_batch_bytes=1 << 20)
 
-    def frame(self, origin: str, sequence: int) -> bytes | None:
+    def frame(self, stream: StreamId, sequence: int) -> bytes | None:
         """Batches are asked for in order, each once: there is one link, and it is not made anew."""
         stamp = self.wall_ms(0.0) << STAMP_COUNTER_BITS
         start, end = self._stream.records(sequence - 1), self._stream.records(sequence)
@@ -68,7 +71,8 @@ class Encoding(Source):
             info_hash, record = self._records[at % len(self._records)]
             record.stamp = stamp
             self._outbox.add(info_hash, record)
-        return self._outbox.seal(stamp)
+        batch = Batch(self.own, sequence, stamp, ((PEER_TABLE, self._outbox.take()),))
+        return encode_batch(FrameType.BATCH, batch)
 
 
 @attrs.frozen
@@ -89,7 +93,7 @@ class Crowd:
 
     def __init__(self, stream: Stream, source: Source, listeners: int) -> None:
         self.source = source
-        self.sinks = [Sink(f"sink-{number:02}", stream.incarnation) for number in range(listeners)]
+        self.sinks = [Sink(f"sink-{number:02}", stream.id.incarnation) for number in range(listeners)]
         self._stream = stream
         self._source_link: LinkConnection | None = None
         self._tcp: list[LinkConnection] = []
@@ -105,16 +109,20 @@ class Crowd:
 
     def begin(self) -> None:
         """Let it flow."""
-        self._offer()
+        if self._source_link is not None:
+            # As of every stream that is new to a node, the hub is sent a snapshot first, here of no rows: up to one
+            # batch, so that all others are sent as batches.
+            self.source.offer(1)
+            self._source_link.wake()
 
     @property
     def reached(self) -> int:
         """The last batch that every listener has."""
-        name = self.source.name
-        return min(sink.positions[name].sequence if name in sink.positions else 0 for sink in self.sinks)
+        own = self.source.own
+        return min(sink.positions[own].sequence if own in sink.positions else 0 for sink in self.sinks)
 
-    def _follow(self, origin: str) -> None:
-        if origin == self.source.name and (reached := self.reached) > self._reached:
+    def _follow(self, stream: StreamId) -> None:
+        if stream == self.source.own and (reached := self.reached) > self._reached:
             self._reached = reached
             self._offer()
 

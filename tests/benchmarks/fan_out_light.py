@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable, Collection, Iterator, Set
 from typing import Any
 
 import trio
 
-from meshtracker.link.authentication import Credential
 from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.proof.authentication import Credential
 from meshtracker.link.session import LinkSession
 from meshtracker.link.split import Verdict
-from meshtracker.link.state import State
+from meshtracker.link.table import Tables
+from meshtracker.link.transitions import State
 from meshtracker.network.connection import LinkConnection
 from meshtracker.network.tls import client_context
 from meshtracker.wire.batch import Batch
 from meshtracker.wire.frame import FrameType
-from meshtracker.wire.link import Hello
-from meshtracker.wire.vector import Position, Vector, read_name, read_position
+from meshtracker.wire.link import Directed, Hello
+from meshtracker.wire.vector import NOWHERE, Position, StreamId, Vector, read_name
 
-_POSITION_BYTES = 8
+_NUMBERS = struct.Struct("!QQ")
+"""Incarnation and sequence of a batch, right after the name of its node."""
 LINK_SECONDS = 30.0
 """For a link to be synced."""
 
@@ -29,37 +32,43 @@ class Sink:
     """A leaf behind which nothing is kept but how far each stream has come; see `meshtracker.link.replica`."""
 
     forwards = False
+    is_whole = False
 
     def __init__(self, name: str, incarnation: int) -> None:
         self.name = name
-        self.incarnation = incarnation
-        self.on_batch: Callable[[str], None] = lambda origin: None
-        """Called with the origin of each batch that has come."""
-        self.positions: Vector = {name: Position(incarnation, 0)}
+        self.own = StreamId(name, incarnation)
+        self.tables = Tables(())
+        self.on_batch: Callable[[StreamId], None] = lambda stream: None
+        """Called with the stream of each batch that has come."""
+        self.positions: Vector = {self.own: NOWHERE}
 
-    def note(self, origin: str, position: Position) -> None:
+    def note(self, stream: StreamId, position: Position) -> None:
         """That far a stream has come."""
-        self.positions[origin] = position
-        self.on_batch(origin)
+        self.positions[stream] = position
+        self.on_batch(stream)
 
-    def is_exhausted(self, origin: str) -> bool:
+    def rows(self, stream: StreamId) -> int:
+        """None are kept."""
+        return 0
+
+    def has_room(self, stream: StreamId) -> bool:
         """There is room for all."""
-        return False
+        return True
 
-    def meet(self, origin: str) -> None:
-        """Whoever."""
-
-    def hello(self, now: float) -> Hello:
+    def hello(self, now: float, *, versions: tuple[int, int], capabilities: tuple[str, ...], may_speak: bool) -> Hello:
         """As a node with default settings."""
         return Hello(
             name=self.name,
-            incarnation=self.incarnation,
+            incarnation=self.own.incarnation,
             forwards=False,
             clock_ms=self.wall_ms(now),
             announce_interval_seconds=1800,
             peer_ttl_seconds=4200,
             software="benchmark",
-            previous=None,
+            versions=versions,
+            capabilities=capabilities,
+            tables=("peers", "completed"),
+            may_speak=may_speak,
         )
 
     def wall_ms(self, now: float) -> int:
@@ -70,19 +79,34 @@ class Sink:
         """A copy."""
         return dict(self.positions)
 
-    def position(self, origin: str) -> Position | None:
+    def vector_for(self, tables: Collection[str]) -> Vector:
+        """The same for all."""
+        return self.vector()
+
+    def position(self, stream: StreamId) -> Position | None:
         """One of them."""
-        return self.positions.get(origin)
+        return self.positions.get(stream)
 
-    def changed_after(self, change: int) -> tuple[int, list[str]]:
+    def position_for(self, peer: StreamId) -> Position | None:
+        """As for anybody else."""
+        return self.position(peer)
+
+    def has_forgotten(self, stream: StreamId) -> bool:
+        """It never does."""
+        return False
+
+    def seal(self, now: float) -> None:
+        """It writes nothing."""
+
+    def changed_after(self, change: int) -> tuple[int, list[tuple[StreamId, int]]]:
         """Its own stream may have, at any time."""
-        return change, [self.name]
+        return change, [(self.own, change)]
 
-    def covers(self, origin: str, position: Position) -> bool:
-        """It has nothing to send."""
-        return True
+    def digest_at(self, stream: StreamId, sequence: int) -> int | None:
+        """All batches are at hand, and nobody knows digests of them."""
+        return 0
 
-    def frame(self, origin: str, sequence: int) -> bytes | None:
+    def frame(self, stream: StreamId, sequence: int) -> bytes | None:
         """It has nothing to send."""
         return None
 
@@ -98,7 +122,7 @@ class Sink:
         """It never lacked any."""
 
     def snapshot(
-        self, origin: str, position: Position, now: float, interest: Set[bytes] | None
+        self, stream: StreamId, now: float, interest: Set[bytes] | None, *, tables: Collection[str]
     ) -> Iterator[tuple[bytes, int]]:
         """Of no rows."""
         return iter(())
@@ -107,18 +131,36 @@ class Sink:
         """None."""
         return iter(())
 
-    def apply_batch(self, batch: Batch, payload: bytes, now: float) -> int | None:
+    def apply_batch(self, batch: Batch, payload: bytes, now: float, *, is_direct: bool) -> int | None:
         """Only the position is kept."""
-        self.note(batch.origin, Position(batch.incarnation, batch.sequence))
+        self.note(batch.stream, Position(batch.sequence, 0))
         return 0
 
-    def apply_snapshot(self, batch: Batch, now: float) -> int:
-        """A sink follows closely: it needs none, and one would be counted by nobody."""
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> tuple[int, int]:
+        """A sink follows closely: it needs none, and they would be counted by nobody."""
         raise SystemExit(f"{self.name} was sent a snapshot: it has fallen behind")
 
-    def finish_snapshot(self, origin: str, position: Position) -> None:
+    def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
+        """It has no rows."""
+
+    def begin_snapshot(self, stream: StreamId) -> None:
         """Of a stream without rows."""
-        self.note(origin, position)
+
+    def finish_snapshot(
+        self,
+        stream: StreamId,
+        position: Position,
+        now: float,
+        *,
+        tables: Collection[str],
+        is_conflict: bool = False,
+        replaces: bool = False,
+    ) -> None:
+        """Of a stream without rows."""
+        self.note(stream, position)
+
+    def want_anew(self) -> None:
+        """Nobody else writes under its name."""
 
 
 class LightSession(LinkSession):
@@ -128,13 +170,14 @@ class LightSession(LinkSession):
         super().__init__(replica=sink, **options)
         self._sink = sink
 
-    def _receive_stream(self, kind: FrameType, payload: bytes, now: float) -> None:
+    def _process(self, kind: FrameType, payload: bytes, now: float) -> None:
         if kind is not FrameType.BATCH:
-            super()._receive_stream(kind, payload, now)
+            super()._process(kind, payload, now)
             return
-        origin, at = read_name(payload, 0)
-        numbers = [int.from_bytes(payload[i : i + _POSITION_BYTES]) for i in (at, at + _POSITION_BYTES)]
-        self._sink.note(origin, read_position(numbers))
+        name, at = read_name(payload, 0)
+        incarnation, sequence = _NUMBERS.unpack_from(payload, at)
+        self._sink.note(StreamId(name, incarnation), Position(sequence, 0))
+        self._sync_if_done(now)
 
 
 class Nobody:
@@ -152,6 +195,12 @@ class Nobody:
 
     def note_split(self, session: LinkSession, verdict: Verdict, now: float, *, resets: bool) -> None:
         """Seen in the session's state."""
+
+    def note_heard(self, session: LinkSession, name: str) -> None:
+        """Nobody asks which way leads where."""
+
+    def deliver(self, session: LinkSession, message: Directed, now: float) -> None:
+        """Nobody is asked anything."""
 
 
 async def link(sink: Sink, hub: tuple[str, int], credential: Credential, nursery: trio.Nursery) -> LinkConnection:

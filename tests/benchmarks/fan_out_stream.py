@@ -14,8 +14,11 @@ from collections.abc import Iterator
 import attrs
 
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState
-from meshtracker.wire.batch import Batch, PeerRecord, decode_batch, encode_batch, encode_group, encode_record
+from meshtracker.swarm.peer_table import PEER_TABLE
+from meshtracker.wire.batch import Batch, decode_batch, encode_batch
 from meshtracker.wire.frame import HEADER, FrameType
+from meshtracker.wire.peer_record import PeerRecord, encode_group, encode_record
+from meshtracker.wire.vector import StreamId
 from tests.benchmarks.announcer import STOPS, Client, Torrents
 
 TORRENTS = 10_000
@@ -25,15 +28,14 @@ BATCH_BYTES = 60_000
 _SEED = 1
 _GROUP_BYTES = 24
 _NUMBERS = struct.Struct("!QQQ")
-"""Incarnation, sequence and base stamp, right after the origin's name."""
+"""Incarnation, sequence and base stamp, right after the node's name."""
 
 
 @attrs.frozen
 class Stream:
     """Batches without end."""
 
-    origin: str
-    incarnation: int
+    id: StreamId
     templates: list[bytes]
     """Frames of the first round, all with the sequence 0."""
     counts: list[int]
@@ -43,7 +45,7 @@ class Stream:
         """A BATCH frame; its records are stamped now."""
         made = bytearray(self.templates[(sequence - 1) % len(self.templates)])
         base = wall_ms << STAMP_COUNTER_BITS
-        _NUMBERS.pack_into(made, HEADER.size + 1 + len(self.origin), self.incarnation, sequence, base)
+        _NUMBERS.pack_into(made, HEADER.size + 1 + len(self.id.name), self.id.incarnation, sequence, base)
         return bytes(made)
 
     def records(self, sequence: int) -> int:
@@ -57,9 +59,9 @@ class Stream:
         return sum(map(len, self.templates)) / sum(self.counts)
 
 
-def make(origin: str, incarnation: int, *, clients: int, batch_bytes: int = BATCH_BYTES) -> Stream:
+def make(name: str, incarnation: int, *, clients: int, batch_bytes: int = BATCH_BYTES) -> Stream:
     """A stream whose first round lets so many clients start."""
-    stream = Stream(origin, incarnation, [], [])
+    stream = Stream(StreamId(name, incarnation), [], [])
     size = count = 0
     groups: dict[bytes, bytearray] = {}
     for client, state in stream_changes(clients):
@@ -100,13 +102,13 @@ def record_of(client: Client, state: PeerState) -> PeerRecord:
 
 
 def _seal(stream: Stream, groups: dict[bytes, bytearray], count: int) -> None:
-    body = b"".join([encode_group(info_hash, group) for info_hash, group in groups.items()])
-    stream.templates.append(encode_batch(FrameType.BATCH, Batch(stream.origin, stream.incarnation, 0, 0, body)))
+    section = b"".join([encode_group(info_hash, group) for info_hash, group in groups.items()])
+    stream.templates.append(encode_batch(FrameType.BATCH, Batch(stream.id, 0, 0, ((PEER_TABLE, section),))))
     stream.counts.append(count)
 
 
 def _check(stream: Stream) -> None:
     """The numbers are where this module puts them."""
     batch = decode_batch(stream.frame(7, 5)[HEADER.size :])
-    if (batch.incarnation, batch.sequence, batch.base) != (stream.incarnation, 7, 5 << STAMP_COUNTER_BITS):
+    if (batch.stream, batch.sequence, batch.base) != (stream.id, 7, 5 << STAMP_COUNTER_BITS):
         raise AssertionError("a batch is laid out in another way than this benchmark knows")

@@ -21,15 +21,17 @@ from meshtracker.storage.snapshot import SnapshotFile
 from meshtracker.storage.snapshot_format import encode
 from meshtracker.swarm.peers import PeerPack
 from meshtracker.swarm.swarm import Swarm
-from meshtracker.wire.vector import Position
+from meshtracker.wire.vector import Position, StreamId
 
 _ROW = struct.Struct("!8s12sIQHB")
 """As `swarm.peers` lays rows out, the identity in its parts."""
 _AGE_MS = 1500 * 1000
 """Stamps lie so far back at most: less than an announce interval, and far from the TTL while the benchmark lasts."""
 _SEEDERS = 0.4
-_NOTHING_SINCE = 0
-"""How far every stream is known: all rows are from before."""
+_KNOWN = Position(1, 0)
+"""How far every stream is known: nobody lacks anything. No digest: nobody has written the batch up to it."""
+_NOW = 0.0
+"""Monotonic time when the snapshots were made."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,13 +65,16 @@ class Filling:
             clock=HybridClock(wall_offset_seconds=self.started),
             rng=random.Random(self.seed),
         )
-        indexes = {other: node.registry.origins.index(other) for other in names}
-        node.mesh.resume({other: Position(incarnation, _NOTHING_SINCE) for other in names[1:]})
+        streams = {other: StreamId(other, incarnation) for other in names}
+        indexes = {other: _index(node, stream) for other, stream in streams.items()}
+        node.mesh.resume(dict.fromkeys(streams.values(), _KNOWN), _NOW)
+        # Its own stream is as far, with a batch that nobody will ask for.
+        node.mesh.flush(_NOW)
         for info_hash, swarm in self._swarms([indexes[leaf] for leaf in self.leaves]):
             if not node.registry.adopt(info_hash, swarm):
                 raise ValueError("a node's bounds are too small for that many peers")
         file = SnapshotFile(path)
-        for piece in encode(node):
+        for piece in encode(node, _NOW):
             file.write(piece)
         file.commit()
 
@@ -94,3 +99,11 @@ class Filling:
             pack = PeerPack.from_bytes(6, rows=b"".join(rows), addresses=rng.randbytes(6 * size))
             swarms.append((info_hash, Swarm.from_packs(pack, None)))
         return swarms
+
+
+def _index(node: Node, stream: StreamId) -> int:
+    """Of a stream in the node's rows."""
+    index = node.registry.streams.index(stream)
+    if index is None:
+        raise ValueError("a node's bounds are too small for that many streams")
+    return index

@@ -199,16 +199,19 @@ async def wait_counts(members: Sequence[Member], peers: int | None = None) -> fl
 
 
 async def wait_quiet(members: Sequence[Member]) -> None:
-    """Until all know as much of every stream and nothing but empty batches flows."""
+    """Until all have rows of the same streams and nothing but empty batches flows."""
     before: list[int] = []
 
     async def holds() -> bool:
         ends = await all_figures(members)
         if ends is None:
             return False
-        vectors = [{line["origin"]: line["incarnation"] for line in figures["vector"]} for figures in ends]
+        # Each forgets streams without rows in its own time.
+        streams = [
+            {(line["name"], line["incarnation"]) for line in figures["vector"] if line["rows"]} for figures in ends
+        ]
         records = [figures["mesh"]["applied_records"] + figures["mesh"]["stale_records"] for figures in ends]
-        is_quiet = records == before and all(vector == vectors[0] for vector in vectors)
+        is_quiet = records == before and all(known == streams[0] for known in streams)
         before[:] = records
         await trio.sleep(1.0)
         return is_quiet and len({figures["registry"]["peers"] for figures in ends}) == 1

@@ -22,9 +22,11 @@ _SAMPLE_SECONDS = 0.004
 _PARTS = (
     ("TLS", "ssl.py", ""),
     ("TLS", "trio/_ssl.py", ""),
-    ("make a snapshot", "meshtracker/node/transfer.py", ""),
-    ("merge rows", "meshtracker/node/mesh.py", "_merge"),
+    ("make a snapshot", "meshtracker/node/mesh.py", "snapshot"),
+    ("make a snapshot", "meshtracker/swarm/", "snapshot"),
+    ("merge rows", "meshtracker/swarm/", "apply"),
     ("merge rows", "meshtracker/swarm/registry.py", "merge"),
+    ("decode", "meshtracker/swarm/", "read"),
     ("decode", "meshtracker/wire/", "records"),
     ("decode", "meshtracker/wire/", "groups"),
     ("decode", "meshtracker/wire/", "decode"),

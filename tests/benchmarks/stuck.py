@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Callable
 import attrs
 import trio
 
-from meshtracker.link.authentication import Credential, channel_binding
-from meshtracker.link.state import State
+from meshtracker.link.proof.authentication import Credential, channel_binding
+from meshtracker.link.transitions import State
 from meshtracker.network.tls import client_context
 from meshtracker.wire.frame import DATA_FRAMES, MAX_PAYLOAD_BYTES, FrameDecoder
 from meshtracker.wire.link import Heartbeat, encode_heartbeat

@@ -286,14 +286,14 @@ def test_where_a_node_cannot_be_found(command: Command, tmp_path: Path, listen: 
 # ---------------------------------------------------------------- commands for links
 
 
-@pytest.mark.parametrize("action", ["reset", "disable", "enable"])
+@pytest.mark.parametrize("action", ["reset", "disable", "enable", "forget"])
 @pytest.mark.parametrize("arguments", [[], ["hub", "--all"], ["hub", "other"], ["hub", "--bogus"]])
 def test_which_links_must_be_said(command: Command, action: str, arguments: Sequence[str]) -> None:
     said = command("link", action, *arguments)
     assert (said.code, said.out) == (2, "")
 
 
-@pytest.mark.parametrize("action", ["disable", "enable"])
+@pytest.mark.parametrize("action", ["disable", "enable", "forget"])
 def test_only_a_reset_can_be_full(command: Command, action: str) -> None:
     assert command("link", action, "--all", "--full").code == 2
 
@@ -311,6 +311,7 @@ async def test_commands_with_the_token_that_the_node_made(command: Command, tmp_
             ["reset", "hub", "-c", config, "--full", "--reason", "stuck since noon"],
             ["disable", "--all", "-c", config],
             ["enable", "hub", "--admin", by_unix],
+            ["forget", "hub", "-c", config, "--reason", "it is another machine now"],
         ):
             with capture_logs() as logs:
                 said = await command.in_thread("link", *arguments)
@@ -398,6 +399,8 @@ async def test_commands_of_two_linked_nodes(command: Command, tmp_path: Path) ->
             for node in (hub, leaf):
                 [link] = node.node.links.synced()
                 assert "full (asked for)" in link.statistics(trio.current_time()).resync
+            said = await command.in_thread("link", "forget", "leaf", "-c", configs["hub"])
+            assert (said.code, "leaf is linked: reset or disable the link first" in said.err) == (3, True)
             await command.in_thread("link", "disable", "leaf", "--reason", "moving", "-c", configs["hub"])
             with trio.fail_after(10):
                 while not any("moving" in link["reason"] for link in (await links("leaf"))["links"]):

@@ -10,7 +10,7 @@ import pytest
 
 from meshtracker.cli import main
 from meshtracker.errors import LinkError
-from meshtracker.link.authentication import Credential, Prover, Verifier
+from meshtracker.link.proof.authentication import Credential, Prover, Verifier
 from meshtracker.settings import Secret
 from meshtracker.storage.credentials import CredentialsFile
 

@@ -31,7 +31,7 @@ def printed(
 
 
 def test_a_link_is_one_line() -> None:
-    head, _, line, warning = printed(LINK)
+    head, _, line, *more = printed(LINK)
     assert head.split()[:3] == ["peer", "state", "since"]
     for word in (
         "hub",
@@ -45,7 +45,12 @@ def test_a_link_is_one_line() -> None:
         "2.2 s ago",
     ):
         assert word in line
-    assert warning == "hub: warning: the clock of hub is 7 s ahead of that of leaf"
+    assert more == [
+        "hub: warning: the clock of hub is 7 s ahead of that of leaf",
+        "hub: 6 rows unshared: the hub lacks them, and this node may not send them",
+        "hub: 7 frames refused: no room for their streams",
+    ]
+    assert len(printed(attrs.evolve(LINK, warnings=(), unshared_rows=0, refused_records=0))) == 3
 
 
 def test_ended_links_say_why() -> None:
@@ -61,7 +66,9 @@ def test_a_link_in_a_soft_split_says_so() -> None:
 
 
 def test_what_is_remembered_of_a_node() -> None:
-    quiet = attrs.evolve(NEIGHBOUR, soft_splits=0, resets=0, split_resets=0, verdict="")
+    quiet = attrs.evolve(
+        NEIGHBOUR, soft_splits=0, resets=0, split_resets=0, verdict="", breaches=0, refused_for_seconds=0.0
+    )
     assert printed(neighbours=[quiet]) == ["no links"]
     why = Disabled(caller="alice@desk", reason="moving")
     assert printed(
@@ -72,8 +79,9 @@ def test_what_is_remembered_of_a_node() -> None:
             attrs.evolve(quiet, wants_everything=True),
         ]
     )[1:] == [
-        "hub: soft-splits 2, resets for that 2, resets by command 1",
+        "hub: soft-splits 2, resets for that 2, resets by command 1, breaches of the protocol 4",
         "hub: last soft-split 0:01:01 ago (outbound): 3 data frames sent and none confirmed for 15.0 s",
+        "hub: refused for another 5.5 s: a gap in its stream",
         "leaf-a: disabled by alice@desk: moving",
         "192.0.2.1:59100: disabled by alice@desk",
         "hub: everything comes anew with the next burst",
@@ -93,7 +101,7 @@ def test_refusals_and_the_latest_commands() -> None:
 def test_what_another_node_says_is_no_markup() -> None:
     assert "hub: full ([red]new node[/red])" in printed(attrs.evolve(LINK, resync="hub: full ([red]new node[/red])"))[2]
     lines = printed(attrs.evolve(LINK, warnings=("[bold]loud[/bold]",)), attrs.evolve(ENDED, reason="[/nothing]"))
-    assert lines[-2].endswith("[bold]loud[/bold]")
+    assert lines[3].endswith("[bold]loud[/bold]")
     assert lines[-1].endswith("[/nothing]")
 
 
@@ -105,6 +113,8 @@ def test_status_has_the_node_its_services_and_its_links() -> None:
     for words in (
         "leaf  leaf  0.1.0  up 0:01:40",
         "1 peer in 1 swarm",
+        "memory: at most ",
+        "; 1 stream",
         "1 announces",
         "announces 3, load 0.5",
         "synced",

@@ -5,9 +5,13 @@ from __future__ import annotations
 from meshtracker.model import Event
 from meshtracker.node.node import Node
 from meshtracker.swarm.access import Access
-from meshtracker.wire.batch import decode_batch, groups
+from meshtracker.swarm.completed_table import COMPLETED_TABLE
+from meshtracker.swarm.peer_table import PEER_TABLE
+from meshtracker.wire.batch import decode_batch
+from meshtracker.wire.completed_record import completed_records
 from meshtracker.wire.frame import FrameType
-from meshtracker.wire.link import Interest, decode_interest
+from meshtracker.wire.link import Interest, InterestChange, decode
+from meshtracker.wire.peer_record import groups
 from tests.mouth_to_mouth import NOW, Link, Rows, announce, frames, node, rows, settle
 
 
@@ -44,20 +48,27 @@ def busy_hub(torrents: int = 10) -> Node:
     return hub
 
 
+def swarms_in(payload: bytes) -> set[bytes]:
+    """Info-hashes of all records of a batch, whatever their table."""
+    found: set[bytes] = set()
+    for kind, section in decode_batch(payload).sections:
+        if kind == PEER_TABLE:
+            found |= {info_hash for info_hash, _ in groups(section)}
+        elif kind == COMPLETED_TABLE:
+            found |= {record.info_hash for record in completed_records(section)}
+    return found
+
+
 def swarms_sent(link: Link, kinds: tuple[FrameType, ...] = (FrameType.BATCH, FrameType.SNAPSHOT)) -> set[bytes]:
     """Info-hashes that the hub has sent."""
-    return {
-        info_hash
-        for kind, payload in frames(link.bytes[link.hub])
-        if kind in kinds
-        for info_hash, _ in groups(decode_batch(payload))
-    }
+    sent = (swarms_in(payload) for kind, payload in frames(link.bytes[link.hub]) if kind in kinds)
+    return set().union(*sent)
 
 
 def interests(link: Link) -> list[tuple[Interest, set[bytes]]]:
     """What the leaf has asked for."""
-    said = [decode_interest(payload) for kind, payload in frames(link.bytes[link.leaf]) if kind is FrameType.INTEREST]
-    return [(interest, set(info_hashes)) for interest, info_hashes in said]
+    said = [decode(kind, payload) for kind, payload in frames(link.bytes[link.leaf]) if kind is FrameType.INTEREST]
+    return [(change.interest, set(change.info_hashes)) for change in said if isinstance(change, InterestChange)]
 
 
 def changes(owner: Node, links: list[Link], *, torrents: int = 10, first: int = 500) -> None:

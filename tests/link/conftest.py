@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture
 def tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small snapshots have several pieces, with batches between them."""
-    monkeypatch.setattr("meshtracker.node.transfer.PIECE_BYTES", 150)
+    monkeypatch.setattr("meshtracker.swarm.peer_table.PIECE_BYTES", 150)

@@ -1,29 +1,32 @@
 """Stories of a mesh: announces, cut wires, resets, lists that change, restarts with and without state; then peace.
 
-Data is allowed to be lost only as the protocol says: a node's changes live as long as that node or those it is linked
-with keep them, so a story never takes the memory of all of them before they have met again.
+What a restarted node has lost is brought back by any node that may speak of it and holds all of it: a hub, or a leaf
+that tracks everything. So a story takes no memory, and narrows no leaf, that is the last to hold what others know.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-import attrs
-
-from meshtracker.errors import ClientError
+from meshtracker.errors import ClientError, CloseCode
 from meshtracker.link.greeting import ClockPolicy
 from meshtracker.link.policy import LinkPolicy
-from meshtracker.link.state import State
+from meshtracker.link.proof.authentication import Credential
+from meshtracker.link.transitions import State
 from meshtracker.model import Event
 from meshtracker.node.commands import CommandError, ResetLinks
+from meshtracker.node.mesh import QUIET_SECONDS
 from meshtracker.node.node import Node
+from meshtracker.storage import restore, snapshot_format
 from meshtracker.swarm.access import Access
-from meshtracker.swarm.peers import Row
-from meshtracker.wire.vector import Position, Vector
-from tests.mouth_to_mouth import LOCALHOST, LOCALHOST6, NOW, Link, Rows, announce, node, rows, settle
+from meshtracker.wire.vector import NOWHERE, StreamId, differ
+from tests.mouth_to_mouth import LOCALHOST, LOCALHOST6, NOW, PASSWORD, Link, announce, node, settle
 
+K = TypeVar("K")
+V = TypeVar("V")
 CLIENTS = 12
 TORRENTS = 3
 PATIENT = LinkPolicy(
@@ -35,70 +38,68 @@ SMALL = {"max_batch_bytes": 400, "max_log_bytes": 2500}
 
 Edge = tuple[str, str]
 """Who dials, and whom."""
-NOWHERE = Position(0, 0)
-Completed = dict[tuple[bytes, str], int]
+Held = dict[tuple[bytes, tuple[int, bytes]], tuple[bytes, int, int, StreamId]]
+"""By info-hash, and bytes of an address and identity: address, stamp, state and whose stream."""
+Figures = dict[tuple[bytes, str], tuple[int, int, StreamId]]
+"""By info-hash and node: completed downloads, since when, and the stream that said so."""
 
 
-@attrs.frozen
-class Saved:
-    """What a snapshot on disk holds."""
-
-    rows: Rows
-    completed: Completed
-    vector: Vector
-    tracks: bytes
-
-
-def completed(owner: Node) -> Completed:
-    names = owner.registry.origins.names
+def held(owner: Node) -> Held:
+    """All rows of a node."""
+    stream = owner.registry.streams.stream
     return {
-        (info_hash, names[origin]): total
+        (info_hash, (pack.address_bytes, row.identity)): (address, row.stamp, row.state, stream(row.origin))
         for info_hash, swarm in owner.registry.swarms.items()
-        for origin, total in (swarm.completed or {}).items()
+        for pack in swarm.packs()
+        for row, address in pack.entries()
     }
 
 
-def save(owner: Node) -> Saved:
-    return Saved(rows(owner), completed(owner), owner.mesh.vector(), owner.mesh.tracks())
+def figures(owner: Node) -> Figures:
+    """All figures of completed downloads of a node."""
+    return {
+        (info_hash, name): (total, at_ms, owner.registry.streams.stream(index))
+        for info_hash, swarm in owner.registry.swarms.items()
+        for name, (total, at_ms, index) in (swarm.completed or {}).items()
+    }
 
 
-def restore(owner: Node, saved: Saved) -> None:
-    registry = owner.registry
-    for (info_hash, family, identity), (address, stamp, state, origin) in saved.rows.items():
-        if owner.mesh.forwards or owner.access.allows(info_hash):
-            owner.clock.observe(stamp)
-            row = Row(identity, stamp, registry.origins.index(origin), state)
-            registry.merge(registry.swarm(info_hash), row, address, family)
-    for (info_hash, origin), total in saved.completed.items():
-        if info_hash in registry.swarms:
-            registry.swarm(info_hash).count_completed(registry.origins.index(origin), total)
-    if saved.tracks != owner.mesh.tracks():
-        owner.mesh.lack_swarms()
-    owner.mesh.resume(saved.vector)
+def save(owner: Node, now: float) -> bytes:
+    """The snapshot that a node has on its disk."""
+    owner.flush(now)
+    return b"".join(snapshot_format.encode(owner, now))
 
 
 def torrent_of(number: int) -> bytes:
+    """The info-hash of a torrent."""
     return number.to_bytes(20, "big")
 
 
 class Story:
     """One seed's run over hubs, leaves, and who dials whom."""
 
-    def __init__(self, seed: int, *, hubs: tuple[str, ...], leaves: tuple[str, ...], edges: list[Edge]) -> None:
+    def __init__(
+        self, seed: int, *, hubs: tuple[str, ...], leaves: tuple[str, ...], edges: list[Edge], leaves_speak: bool = True
+    ) -> None:
+        """``leaves_speak``: are leaves believed what they say of other nodes' streams? Otherwise there is one hub."""
         self.rng = random.Random(seed)
         self.now = NOW
-        self.starts = 1000
         self.hubs, self.leaves, self.edges = hubs, leaves, edges
+        self.leaves_speak = leaves_speak
+        self.credential = Credential(PASSWORD, hubs_are_listed=not leaves_speak)
         self.access = dict.fromkeys((*hubs, *leaves), Access())
         self.nodes = {name: self.start(name) for name in (*hubs, *leaves)}
+        self.disks: dict[str, bytes] = {}
+        """The snapshot that each node wrote last, if it has ever."""
         self.links: dict[Edge, Link] = {}
         self.resyncs: set[str] = set()
         """Every way in which a stream was ever brought up."""
-        self.forgotten = self.resets = self.skipped_bytes = self.fetched = 0
+        self.forgotten = self.aged = self.resets = self.skipped_bytes = self.fetched = self.rejoined = 0
 
     def start(self, name: str) -> Node:
-        self.starts += 1000
-        return node(name, incarnation=self.starts, forwards=name in self.hubs, mesh=SMALL, access=self.access[name])
+        """A node that remembers nothing."""
+        incarnation = self.rng.getrandbits(64)
+        return node(name, incarnation=incarnation, forwards=name in self.hubs, mesh=SMALL, access=self.access[name])
 
     # ------------------------------------------------------------ deeds
 
@@ -121,7 +122,7 @@ class Story:
             )
 
     def flush(self) -> None:
-        self.nodes[self.rng.choice(list(self.nodes))].mesh.flush(self.now)
+        self.nodes[self.rng.choice(list(self.nodes))].flush(self.now)
 
     def talk(self) -> None:
         for edge in list(self.links):
@@ -140,7 +141,11 @@ class Story:
 
     def look(self) -> None:
         """A link that ended by itself is a fault of the protocol."""
-        for link in self.links.values():
+        for edge, link in list(self.links.items()):
+            if State.CLOSED in link.states and {end.code for end in link.ends} <= {CloseCode.RESET, CloseCode.OTHER}:
+                # A node that began its stream anew.
+                self.part(edge)
+                continue
             assert State.CLOSED not in link.states, [end.reason for end in link.ends]
 
     def connect(self) -> None:
@@ -148,7 +153,9 @@ class Story:
 
     def join(self, edge: Edge) -> None:
         if edge not in self.links:
-            self.links[edge] = Link(self.nodes[edge[0]], self.nodes[edge[1]], self.now, policy=PATIENT)
+            self.links[edge] = Link(
+                self.nodes[edge[0]], self.nodes[edge[1]], self.now, policy=PATIENT, credential=self.credential
+            )
 
     def cut(self) -> None:
         edge = self.rng.choice(self.edges)
@@ -163,6 +170,11 @@ class Story:
             self.resyncs |= {words.partition(": ")[2] for words in statistics.resync.split("; ")}
             self.skipped_bytes += statistics.skipped_bytes
         link.cut(self.now)
+
+    def part_all(self, name: str) -> None:
+        for edge in list(self.links):
+            if name in edge:
+                self.part(edge)
 
     def part_closed(self) -> None:
         """Links that were reset are gone once the other side was told."""
@@ -184,18 +196,9 @@ class Story:
         listed = frozenset(torrent_of(number) for number in range(TORRENTS) if self.rng.random() < 0.6)
         self.access[name] = Access(self.rng.choice(("open", "allow", "allow", "allow", "deny")), listed)
 
-    def may_list_anew(self, name: str) -> bool:
-        """Do the hubs of this leaf know all that it knows?
-
-        One that is behind, and catches up later, does not send again what the leaf has had of swarms it did not track.
-        """
-        known = [(origin, known) for origin, known in self.nodes[name].mesh.vector().items() if origin != name]
-        hubs = [self.nodes[hub].mesh for leaf, hub in self.edges if leaf == name]
-        return all((hub.position(origin) or NOWHERE) >= position for hub in hubs for origin, position in known)
-
     def change_list(self) -> None:
         name = self.rng.choice(self.leaves)
-        if not self.may_list_anew(name):
+        if not self.is_kept(self.nodes, name):
             return
         before = self.nodes[name].mesh.lacks_swarms()
         self.list_anew(name)
@@ -203,54 +206,57 @@ class Story:
         self.fetched += self.nodes[name].mesh.lacks_swarms() > before
         self.part_closed()
 
-    def restart(self) -> None:
+    def write_disk(self) -> None:
         name = self.rng.choice(list(self.nodes))
-        may_forget = self.may_forget(name)
-        before = self.access[name]
-        if name in self.leaves and may_forget and self.may_list_anew(name) and self.rng.random() < 0.2:
+        self.disks[name] = save(self.nodes[name], self.now)
+
+    def restart(self) -> None:
+        """A node starts again: with nothing, with a snapshot that it wrote a while ago, or with its latest state."""
+        name = self.rng.choice(list(self.nodes))
+        may_forget = self.is_kept([other for other in self.nodes if other != name], name, ends=True)
+        finds = self.rng.choice(("nothing", "nothing", "old", "all")) if may_forget else "all"
+        if name in self.leaves and self.rng.random() < 0.2 and self.is_kept(self.nodes, name, ends=True):
             self.list_anew(name)
-        lacking = [self.nodes[leaf].mesh.lacks_swarms() for leaf, hub in self.edges if hub == name]
-        if any(lacking) or (self.serves_others(name) and not may_forget):
-            # Of what it no longer tracks a node that restarts forgets its own clients.
-            self.access[name] = before
-            return
-        old = self.nodes[name]
-        for edge in list(self.links):
-            if name in edge:
-                self.part(edge)
+        if finds == "all":
+            self.disks[name] = save(self.nodes[name], self.now)
+        self.part_all(name)
         self.nodes[name] = self.start(name)
-        if may_forget and self.rng.random() < 0.6:
-            self.forgotten += 1
+        if finds == "nothing":
+            self.disks.pop(name, None)
+        if name in self.disks:
+            restore.restore(self.nodes[name], snapshot_format.decode(self.disks[name]), self.now)
+            self.aged += finds == "old"
         else:
-            restore(self.nodes[name], save(old))
+            self.forgotten += 1
 
-    def serves_others(self, name: str) -> bool:
-        """Is a client of this node known anywhere, in a swarm that it does not track?"""
-        return any(
-            row[3] == name and not self.access[name].allows(key[0])
-            for owner in self.nodes.values()
-            for key, row in rows(owner).items()
-        )
+    def is_kept(self, owners: Iterable[str], without: str, *, ends: bool = False) -> bool:
+        """Is all that these nodes know also known to others than one, which may bring it to everybody?
 
-    def may_forget(self, name: str) -> bool:
-        """Would nothing be lost with this node's memory?
-
-        What others know of its own clients must be held by those it is linked with; and all that a hub passed on, by
-        the nodes that it came from.
+        ``ends``: the present stream of that one ends now, so that it is one of those that others must keep.
         """
-        mates = [self.nodes[other] for edge in self.edges if name in edge for other in edge if other != name]
-        others = [other for key, other in self.nodes.items() if key != name]
-        for origin in self.nodes if name in self.hubs else (name,):
-            keepers = mates if origin == name else [self.nodes[origin]]
-            known = [row for other in others for row in rows(other).items() if row[1][3] == origin]
-            counted = [count for other in others for count in completed(other).items() if count[0][1] == origin]
-            for keeper in keepers:
-                kept, kept_counts = rows(keeper), completed(keeper)
-                if any(key not in kept or kept[key][1] < row[1] for key, row in known):
-                    return False
-                if any(kept_counts.get(key, 0) < total for key, total in counted):
+        alive = {owner.mesh.own for name, owner in self.nodes.items() if name != without or not ends}
+        keepers = [owner for name, owner in self.nodes.items() if name != without and self.speaks(name)]
+        kept = [(held(keeper), figures(keeper), keeper.mesh.vector()) for keeper in keepers]
+        for owner in (self.nodes[name] for name in owners):
+            known, counted, vector = held(owner), figures(owner), owner.mesh.vector()
+            for stream, position in vector.items():
+                rows = {key: row for key, row in known.items() if row[3] == stream}
+                counts = {key: figure for key, figure in counted.items() if figure[2] == stream}
+                if stream in alive or not (rows or counts):
+                    continue
+                if not any(
+                    stream in positions
+                    and positions[stream].sequence >= position.sequence
+                    and all(key in has and has[key][1] >= row[1] for key, row in rows.items())
+                    and all(key in says and says[key][0] >= figure[0] for key, figure in counts.items())
+                    for has, says, positions in kept
+                ):
                     return False
         return True
+
+    def speaks(self, name: str) -> bool:
+        """Does a node send other nodes' streams?"""
+        return name in self.hubs or (self.leaves_speak and self.nodes[name].mesh.is_whole)
 
     # ------------------------------------------------------------ the whole
 
@@ -263,7 +269,7 @@ class Story:
             + [self.beat] * 2
             + [self.settle]
             + [self.connect] * 4
-            + [self.cut, self.restart, self.reset, self.change_list]
+            + [self.cut, self.restart, self.reset, self.change_list, self.write_disk]
         )
 
     def run(self, acts: int) -> None:
@@ -273,12 +279,48 @@ class Story:
             self.rng.choice(deeds)()
 
     def heal(self) -> None:
+        self.join_all()
+        self.ask_again()
+        # Of streams that grow no longer a node counts on, and tells of rows that are in none of their batches.
+        self.live(QUIET_SECONDS + 30)
+        for _ in range(40):
+            begun = self.begun_anew()
+            self.live(30)
+            if begun == self.begun_anew() and not any(owner.mesh.wants_anew for owner in self.nodes.values()):
+                # Streams that have gone meanwhile are lacked no longer.
+                self.ask_again()
+                return
+        raise AssertionError("some node begins its stream anew again and again")
+
+    def ask_again(self) -> None:
+        """Hubs were behind when leaves asked for swarms that they track since: the next link asks again."""
+        for _ in range(10):
+            lacking = [name for name in self.leaves if self.nodes[name].mesh.lacks_swarms()]
+            if not lacking:
+                break
+            self.rejoined += 1
+            for name in lacking:
+                self.part_all(name)
+            self.join_all()
+        self.join_all()
+
+    def live(self, seconds: float) -> None:
+        """Time passes; no link is cut, and no stream that is alive is silent for long."""
+        until = self.now + seconds
+        while self.now < until:
+            self.join_all(QUIET_SECONDS / 3)
+
+    def begun_anew(self) -> int:
+        """How often any node began its stream anew, of which all are to be told."""
+        return sum(owner.mesh.statistics().began_anew for owner in self.nodes.values())
+
+    def join_all(self, seconds: float = 10) -> None:
         for edge in self.edges:
             self.join(edge)
         for owner in self.nodes.values():
-            owner.mesh.flush(self.now)
+            owner.flush(self.now)
         self.settle()
-        self.now += 10
+        self.now += seconds
         self.beat()
         self.settle()
 
@@ -288,17 +330,45 @@ class Story:
         first = self.nodes[self.hubs[0]]
         for name, owner in self.nodes.items():
             tracked = self.access[name]
-            assert rows_of(owner, tracked) == rows_of(first, tracked), name
-            assert counts_of(owner, tracked) == counts_of(first, tracked), name
-            assert owner.mesh.vector() == first.mesh.vector(), name
-            assert not owner.mesh.lacks_swarms(), name
+            ahead = self.ahead(owner, first)
+            rows = {key: row for key, row in held(owner).items() if row[3] not in ahead}
+            known = {key: figure for key, figure in figures(owner).items() if figure[2] not in ahead}
+            expected = {key: row for key, row in held(first).items() if row[3] not in ahead}
+            counted = {key: figure for key, figure in figures(first).items() if figure[2] not in ahead}
+            assert tracked_only(rows, tracked) == tracked_only(expected, tracked), name
+            assert tracked_only(known, tracked) == tracked_only(counted, tracked), name
+            self.check_positions(owner, first)
+            # Such a leaf asks again at every link.
+            assert not owner.mesh.lacks_swarms() or ahead, name
             for number in range(TORRENTS):
-                if tracked.allows(torrent_of(number)):
+                if tracked.allows(torrent_of(number)) and not ahead:
                     assert owner.scrape([torrent_of(number)]) == first.scrape([torrent_of(number)]), name
         for link in self.links.values():
             for end in link.ends:
                 statistics = end.statistics(self.now)
                 assert (statistics.unconfirmed_frames, statistics.peer_lag_batches, end._progress.owed) == (0, 0, 0)
+
+    def ahead(self, owner: Node, first: Node) -> set[StreamId]:
+        """Streams that no hub knows that far any more: a leaf that keeps a part of all cannot give them back."""
+        if owner.mesh.is_whole:
+            return set()
+        theirs = first.mesh.vector()
+        return {
+            stream
+            for stream, position in owner.mesh.vector().items()
+            if stream.name != owner.name and position.sequence > theirs.get(stream, NOWHERE).sequence
+        }
+
+    def check_positions(self, one: Node, other: Node) -> None:
+        """Both know the same batches of every stream of which they have rows, if both keep all that they hear."""
+        mine, theirs = one.mesh.vector(), other.mesh.vector()
+        assert {owner.mesh.own for owner in self.nodes.values()} <= mine.keys()
+        if not (one.mesh.is_whole and other.mesh.is_whole):
+            return
+        for stream in mine.keys() & theirs.keys():
+            if one.mesh.rows(stream) and other.mesh.rows(stream):
+                assert mine[stream].sequence == theirs[stream].sequence, (one.name, stream)
+                assert not differ(mine[stream].digest, theirs[stream].digest), (one.name, stream)
 
     def tell(self, acts: int) -> None:
         """From the first act to peace."""
@@ -309,9 +379,6 @@ class Story:
             self.part(edge)
 
 
-def rows_of(owner: Node, tracked: Access) -> Rows:
-    return {key: row for key, row in rows(owner).items() if tracked.allows(key[0])}
-
-
-def counts_of(owner: Node, tracked: Access) -> Completed:
-    return {key: total for key, total in completed(owner).items() if tracked.allows(key[0])}
+def tracked_only(known: dict[tuple[bytes, K], V], tracked: Access) -> dict[tuple[bytes, K], V]:
+    """What is known of swarms of an access list."""
+    return {key: value for key, value in known.items() if tracked.allows(key[0])}

@@ -6,11 +6,13 @@ import random
 
 import pytest
 
-from meshtracker.link.state import State
+from meshtracker.errors import CloseCode, LinkError
+from meshtracker.link.interest import PeerInterest
+from meshtracker.link.transitions import State
 from meshtracker.swarm.access import Access
 from meshtracker.wire.link import Interest, encode_hello, encode_interest
 from tests.link.allow_lists import allow, busy_hub, changes, deny, interests, swarms_sent, torrent_of, tracked
-from tests.link.support import SYNCED, at_state, refused
+from tests.link.support import SYNCED, at_state, hello_of, refused, sequences
 from tests.mouth_to_mouth import NOW, announce, node, rows, settle, synced
 
 
@@ -26,9 +28,13 @@ def test_a_leaf_with_an_allow_list_is_sent_only_its_swarms() -> None:
     assert len(rows(narrow)) == 8
     assert narrow.mesh.statistics().dropped_records == 0
     assert whole.mesh.statistics().dropped_records > 0
-    assert narrow.mesh.vector() == hub.mesh.vector()
+    assert sequences(narrow) == sequences(whole) == sequences(hub)
+    # Who is sent parts of batches knows no digests of them.
+    # It is told the digests of what it is sent in parts.
+    assert narrow.mesh.position(hub.mesh.own) == hub.mesh.position(hub.mesh.own)
+    assert whole.mesh.position(hub.mesh.own) == hub.mesh.position(hub.mesh.own)
     statistics = links[0].hub.statistics(NOW)
-    assert statistics.skipped_bytes > 8 * 50
+    assert statistics.skipped_bytes > 8 * 40
     assert links[1].hub.statistics(NOW).skipped_bytes == 0
     assert statistics.sent_bytes < links[1].hub.statistics(NOW).sent_bytes
     assert [links[0].states, links[1].states] == [SYNCED, SYNCED]
@@ -43,7 +49,7 @@ def test_a_narrowed_stream_continues_where_it_was() -> None:
     assert link.leaf.statistics(NOW).resync == "hub: partial after batch 40"
     assert rows(leaf) == tracked(hub, access)
     assert swarms_sent(link) == {torrent_of(3)}
-    assert leaf.mesh.vector() == hub.mesh.vector()
+    assert sequences(leaf) == sequences(hub)
 
 
 @pytest.mark.parametrize("access", [Access(), deny(), deny(3), Access("open", frozenset({torrent_of(1)}))])
@@ -71,7 +77,7 @@ def test_a_leaf_that_tracks_nothing_is_sent_nothing() -> None:
     changes(hub, [link])
     assert interests(link) == [(Interest.TRACK, set())]
     assert swarms_sent(link) == set()
-    assert leaf.mesh.vector() == hub.mesh.vector()
+    assert sequences(leaf) == sequences(hub)
 
 
 def test_a_long_list_takes_several_frames() -> None:
@@ -119,12 +125,14 @@ def test_what_narrowing_saves(tracked_torrents: int, most_bytes: float) -> None:
     torrents = [rng.randbytes(20) for _ in range(10_000)]
     weights = [1 / rank for rank in range(1, len(torrents) + 1)]
     hub = node("hub", forwards=True)
+    # A stream that is known goes on in batches.
+    hub.mesh.flush(NOW)
     some = synced(node("some", access=Access("allow", frozenset(rng.sample(torrents, tracked_torrents)))), hub)
     every = synced(node("every"), hub)
     before = [link.hub.statistics(NOW).sent_bytes for link in (some, every)]
     for _ in range(5):
         for info_hash in rng.choices(torrents, weights=weights, k=1000):
-            address, peer_id = rng.randbytes(4), b"-TR4050-" + rng.randbytes(12)
+            address, peer_id = b"\x5f" + rng.randbytes(3), b"-TR4050-" + rng.randbytes(12)
             announce(hub, 1, info_hash=info_hash, peer_id=peer_id, key=rng.getrandbits(31) | 1, address=address)
         hub.mesh.flush(NOW)
         settle(some, every)
@@ -142,7 +150,41 @@ def test_what_narrowing_saves(tracked_torrents: int, most_bytes: float) -> None:
 def test_interest_is_said_in_its_place() -> None:
     [track] = encode_interest(Interest.TRACK, [torrent_of(1)])
     [fetch] = encode_interest(Interest.FETCH, [torrent_of(1)])
-    hello = encode_hello(node("leaf").mesh.hello(NOW))
-    refused(at_state(State.COMPARING, dials=False), track, "INTEREST before HELLO")
-    refused(at_state(State.COMPARING, dials=False), hello + track + fetch, "INTEREST FETCH before VECTOR")
+    hello = encode_hello(hello_of(node("leaf")))
+    refused(at_state(State.GREETING, dials=False), track, "INTEREST is not allowed while greeting")
+    refused(at_state(State.GREETING, dials=False), hello + track + fetch, "INTEREST FETCH before VECTOR")
+    refused(at_state(State.COMPARING, dials=False), track + fetch, "INTEREST FETCH before VECTOR")
     refused(at_state(State.BURSTING, dials=False), track, "INTEREST TRACK after VECTOR")
+    refused(at_state(State.BURSTING, dials=True), track, "INTEREST of a hub, which is sent everything")
+
+
+# ---------------------------------------------------------------- what a session remembers of it
+
+
+def test_an_interest_is_everything_until_a_first_track() -> None:
+    interest = PeerInterest()
+    assert interest.info_hashes is None
+    interest.receive(Interest.DROP, [torrent_of(1)], has_begun=False)
+    interest.receive(Interest.FETCH, [torrent_of(2)], has_begun=True)
+    assert interest.info_hashes is None
+
+
+def test_an_interest_is_one_set_that_grows_and_shrinks() -> None:
+    """The sender looks into it at every batch."""
+    interest = PeerInterest()
+    interest.receive(Interest.TRACK, map(torrent_of, (1, 2)), has_begun=False)
+    seen = interest.info_hashes
+    interest.receive(Interest.TRACK, map(torrent_of, (3,)), has_begun=False)
+    interest.receive(Interest.FETCH, map(torrent_of, (4,)), has_begun=True)
+    interest.receive(Interest.DROP, map(torrent_of, (1, 77)), has_begun=True)
+    assert interest.info_hashes is seen
+    assert seen == set(map(torrent_of, (2, 3, 4)))
+
+
+def test_an_interest_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshtracker.link.interest.MAX_INTEREST", 3)
+    interest = PeerInterest()
+    interest.receive(Interest.TRACK, map(torrent_of, (1, 2, 3)), has_begun=False)
+    with pytest.raises(LinkError, match="more than 3 swarms named in INTEREST") as caught:
+        interest.receive(Interest.FETCH, [torrent_of(4)], has_begun=True)
+    assert caught.value.code is CloseCode.FLOOD

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from meshtracker.link.state import State
+from meshtracker.link.proof.authentication import Credential
+from meshtracker.link.transitions import State
 from meshtracker.model import Event
-from meshtracker.wire.vector import Position
-from tests.link.support import SYNCED, pair
-from tests.mouth_to_mouth import NOW, Link, announce, node, rows, settle, synced
+from meshtracker.swarm.access import Access
+from tests.link.support import SYNCED, pair, sequences
+from tests.mouth_to_mouth import NOW, PASSWORD, Link, announce, node, rows, settle, synced
+
+LEAVES = Credential(PASSWORD, hubs_are_listed=True)
+"""Of a hub that believes leaves what they say of their own clients only."""
 
 
 def test_continue_and_full_with_its_reason() -> None:
@@ -27,9 +33,11 @@ def test_continue_and_full_with_its_reason() -> None:
     assert link.hub.statistics(NOW).resync == "leaf: full (fell behind)"
     assert rows(leaf) == rows(hub)
     link.cut()
-    again = node("leaf", incarnation=2000)
+    again = node("leaf")
     link = synced(again, hub)
-    assert link.hub.statistics(NOW).resync == "leaf: full (new incarnation)"
+    # It has nothing to tell yet; what it was before is a stream that it lacks.
+    assert link.hub.statistics(NOW).resync == ""
+    assert link.leaf.statistics(NOW).resync == "leaf: full (new node)"
     assert rows(again) == rows(hub)
 
 
@@ -70,9 +78,9 @@ def test_a_removal_reaches_a_leaf_that_was_away_past_the_log() -> None:
 def test_a_restarted_nodes_own_clients_are_brought_back(saved: bool) -> None:
     leaf, hub = pair(5)
     synced(leaf, hub).cut()
-    again = node("leaf", incarnation=2000)
+    again = node("leaf")
     if saved:
-        again.mesh.resume(leaf.mesh.vector())
+        again.mesh.resume(leaf.mesh.vector(), NOW)
     announce(leaf, 50)
     leaf.mesh.flush(NOW)
     link = synced(leaf, hub)
@@ -98,29 +106,86 @@ def test_what_was_brought_back_reaches_those_who_lacked_it() -> None:
     announce(hub, 2)
     hub.mesh.flush(NOW)
     synced(late, hub).cut()
-    again = node("hub", incarnation=2000, forwards=True)
+    again = node("hub", forwards=True)
     first = synced(early, again)
     assert len(rows(again)) == 1
     second = synced(late, again)
     settle(first, second)
     assert rows(early) == rows(again) == rows(late)
     assert len(rows(again)) == 2
+    assert sequences(early) == sequences(again) == sequences(late)
 
 
-def test_both_ends_restarted_at_once() -> None:
+def test_what_both_ends_lost_at_once_is_brought_back_by_a_third() -> None:
     leaf, hub = pair(5)
     announce(hub, 90)
     hub.mesh.flush(NOW)
-    synced(leaf, hub).cut()
-    leaf_again, hub_again = node("leaf", incarnation=2000), node("hub", incarnation=2000, forwards=True)
-    leaf_again.mesh.resume({"hub": Position(1000, 1)})
-    hub_again.mesh.resume({"leaf": Position(1000, 1)})
-    link = synced(leaf_again, hub_again)
-    assert "hub: full" in link.leaf.statistics(NOW).sent_resync
-    assert "leaf: full" in link.hub.statistics(NOW).sent_resync
+    third = node("third")
+    links = [synced(leaf, hub), synced(third, hub)]
+    settle(*links)
+    before = rows(third)
+    for link in links:
+        link.cut()
+    leaf_again, hub_again = node("leaf"), node("hub", forwards=True)
+    links = [synced(leaf_again, hub_again), synced(third, hub_again)]
+    settle(*links)
+    sent = links[1].leaf.statistics(NOW).sent_resync.split("; ")
+    assert sorted(sent) == ["hub: full (new node)", "leaf: full (new node)"]
+    assert rows(leaf_again) == rows(hub_again) == rows(third) == before
+    assert len(before) == 6
+    assert sequences(leaf_again) == sequences(hub_again) == sequences(third)
 
 
-def test_a_second_hub_may_tell_of_the_new_life_before_the_first_brought_back_the_old_one() -> None:
+@pytest.mark.parametrize(
+    ("leaf_options", "link_options"),
+    [({"access": Access("deny", frozenset({bytes(20)}))}, {}), ({}, {"hub_credential": LEAVES})],
+)
+def test_a_leaf_that_does_not_hold_all_or_may_not_speak_brings_nothing_back(
+    leaf_options: dict[str, Any], link_options: dict[str, Any]
+) -> None:
+    """The operator sees how many rows it keeps to itself."""
+    hub = node("hub", forwards=True)
+    for client in range(5):
+        announce(hub, client, torrent=client)
+    hub.mesh.flush(NOW)
+    leaf = node("leaf", **leaf_options)
+    synced(leaf, hub, **link_options).cut()
+    kept = len(rows(leaf))
+    assert kept >= 4
+    again = node("hub", forwards=True)
+    link = synced(leaf, again, **link_options)
+    assert not rows(again)
+    assert link.leaf.statistics(NOW).sent_resync == ""
+    assert link.leaf.statistics(NOW).unshared_rows == kept
+    # Announced again, they are there again.
+    for client in range(5):
+        announce(again, client, NOW + 1, torrent=client)
+    again.mesh.flush(NOW + 1)
+    settle(link, now=NOW + 1)
+    assert len(rows(leaf)) == kept
+    assert link.leaf.statistics(NOW).unshared_rows == 0
+
+
+def test_the_hub_brings_a_stream_back_to_all_who_lost_it() -> None:
+    """A node that has died; of its stream each of two leaves has missed another part."""
+    hub, dead = node("hub", forwards=True), node("dead")
+    early, never = node("early"), node("never")
+    announce(dead, 1)
+    dead.mesh.flush(NOW)
+    synced(dead, hub).cut()
+    synced(early, hub).cut()
+    announce(dead, 2)
+    dead.mesh.flush(NOW)
+    synced(dead, hub).cut()
+    links = [synced(early, hub), synced(never, hub)]
+    settle(*links)
+    assert "dead: partial after batch 1" in links[0].leaf.statistics(NOW).resync
+    assert "dead: full (new node)" in links[1].leaf.statistics(NOW).resync
+    assert rows(early) == rows(never) == rows(hub)
+    assert len(rows(hub)) == 2
+
+
+def test_two_hubs_each_of_which_has_a_part_of_an_earlier_life() -> None:
     leaf = node("leaf")
     one, two = node("one", forwards=True), node("two", forwards=True)
     announce(leaf, 1)
@@ -129,7 +194,8 @@ def test_a_second_hub_may_tell_of_the_new_life_before_the_first_brought_back_the
     announce(leaf, 2)
     leaf.mesh.flush(NOW)
     synced(leaf, two).cut()
-    leaf = node("leaf", incarnation=2000)
+    before = leaf.mesh.own
+    leaf = node("leaf")
     slow = Link(leaf, one)
     while slow.hub.state is not State.BURSTING:
         slow.step()
@@ -138,8 +204,9 @@ def test_a_second_hub_may_tell_of_the_new_life_before_the_first_brought_back_the
     for _ in range(50):
         between.step()
         quick.step()
-    assert one.mesh.position("leaf") is not None
+    assert one.mesh.position(before) is not None
     settle(slow, quick, between)
     assert slow.states == quick.states == between.states == SYNCED
     assert rows(leaf) == rows(one) == rows(two)
     assert len(rows(leaf)) == 2
+    assert sequences(leaf) == sequences(one) == sequences(two)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from meshtracker.link.authentication import FAILED
+from meshtracker.errors import CloseCode
 from meshtracker.link.policy import LinkPolicy
-from meshtracker.link.state import LEGAL, State
+from meshtracker.link.proof.authentication import FAILED
+from meshtracker.link.transitions import TRANSITIONS, State
 from meshtracker.model import Event, PeerState
 from meshtracker.wire import link as wire
 from meshtracker.wire.frame import HEADER, MAX_PAYLOAD_BYTES, FrameType, frame
@@ -50,7 +51,7 @@ def test_an_end_is_synced_once_its_burst_is_confirmed(way: Wire, synced_ends: tu
     link.wires[link.leaf] = way
     settle(link)
     assert tuple(end.state is State.SYNCED for end in link.ends) == synced_ends
-    assert all(end.state in (State.BURSTING, State.SYNCED) for end in link.ends)
+    assert all(end.statistics(NOW).state in ("bursting", "synced") for end in link.ends)
 
 
 def test_changes_flow_both_ways_and_to_other_leaves() -> None:
@@ -141,28 +142,33 @@ def test_a_session_cut_at_any_byte_harms_nobody() -> None:
                 assert rows(leaf) == rows(hub)
 
 
+def phase(state: State) -> State:
+    """A soft-split is on top of a state, here that of a link that was up."""
+    return State.SYNCED if state is State.SOFT_SPLIT else state
+
+
 @pytest.mark.parametrize("dials", [True, False])
 @pytest.mark.parametrize(
     ("state", "kind"),
-    [(state, kind) for state in FRAME_STATES for kind in FrameType if kind not in LEGAL[state]],
+    [(state, kind) for state in FRAME_STATES for kind in FrameType if (phase(state), kind) not in TRANSITIONS],
     ids=lambda value: value.name,
 )
 def test_a_frame_that_is_not_in_the_table_ends_the_link(state: State, kind: FrameType, dials: bool) -> None:
     end = at_state(state, dials=dials)
-    refused(end, frame(kind), f"^protocol error: {kind.name} is not allowed while {state.value}$")
+    refused(end, frame(kind), f"^protocol error: {kind.name} is not allowed while {phase(state).value}$")
 
 
 @pytest.mark.parametrize("dials", [True, False])
 @pytest.mark.parametrize(
     ("state", "kind"),
-    [(state, kind) for state in FRAME_STATES for kind in FrameType if kind in LEGAL[state]],
+    [(state, kind) for state in FRAME_STATES for kind in FrameType if (phase(state), kind) in TRANSITIONS],
     ids=lambda value: value.name,
 )
 def test_legal_frames_with_rubbish_end_the_link_and_raise_nothing(state: State, kind: FrameType, dials: bool) -> None:
     for payload in (b"", b"x", b"de", b"d6:reason3:abce", bytes(300), b"\xff" * 40):
         end = at_state(state, dials=dials)
         end.receive_data(frame(kind, payload), NOW)
-        if payload == b"x" and kind is not FrameType.END_OF_BURST:
+        if payload == b"x":
             assert end.state is State.CLOSED
 
 
@@ -190,22 +196,22 @@ def test_the_proof_cannot_be_skipped() -> None:
 def test_nobody_speaks_to_a_closed_session() -> None:
     leaf, hub = pair()
     link = synced(leaf, hub)
-    link.hub.close("enough", NOW)
+    link.hub.close("enough", NOW, code=CloseCode.STOPPING)
     waiting = link.hub._decoder.waiting_bytes
     for _ in range(100):
         link.hub.receive_data(b"x" * 60_000, NOW)
     assert link.hub._decoder.waiting_bytes == waiting
-    assert link.hub.reason == "enough"
+    assert (link.hub.reason, link.hub.code) == ("enough", CloseCode.STOPPING)
     assert link.hub.next_deadline() == float("inf")
     link.hub.handle_deadline(NOW + 1000)
-    link.hub.close("again", NOW)
+    link.hub.close("again", NOW, code=CloseCode.OTHER)
     assert [kind for kind, _ in frames(link.hub.data_to_send(NOW))] == [FrameType.CLOSE]
     assert link.hub.data_to_send(NOW) == b""
 
 
 def test_every_step_of_the_handshake_has_a_deadline() -> None:
     policy = LinkPolicy(handshake_timeout_seconds=7)
-    for state in (State.CONNECTING, State.SECURING, State.AUTHENTICATING, State.COMPARING):
+    for state in (State.CONNECTING, State.SECURING, State.AUTHENTICATING, State.GREETING, State.COMPARING):
         end = at_state(state, dials=False)
         end._policy = policy
         assert end.next_deadline() == NOW + 7
@@ -213,7 +219,8 @@ def test_every_step_of_the_handshake_has_a_deadline() -> None:
         end.handle_deadline(NOW + 6.9)
         assert end.state is state
         end.handle_deadline(NOW + 7)
-        assert (end.state, end.reason) == (State.CLOSED, f"still {state.value} after 7 s")
+        assert (end.state, end.reason) == (State.CLOSED, f"still {state.shown} after 7 s")
+        assert end.code is CloseCode.TIMEOUT
 
 
 def test_no_chunk_is_larger_than_a_frame() -> None:
@@ -238,6 +245,8 @@ def test_the_end_of_the_stream_is_an_end() -> None:
     link = synced(leaf, hub)
     link.hub.end_of_stream(NOW)
     assert (link.hub.state, link.hub.reason) == (State.CLOSED, "the other side hung up")
+    assert link.hub.code is CloseCode.UNREACHABLE
+    assert not link.hub.data_to_send(NOW)
 
 
 def test_a_peers_reason_is_shown_printable() -> None:
@@ -246,3 +255,53 @@ def test_a_peers_reason_is_shown_printable() -> None:
     assert link.hub.reason.startswith("bye?[2Jxxx")
     assert len(link.hub.reason) <= wire.MAX_REASON_BYTES
     assert link.hub.told_by_peer
+
+
+@pytest.mark.parametrize("code", CloseCode)
+def test_a_peer_is_told_the_code(code: CloseCode) -> None:
+    link, _ = linked()
+    link.leaf.close("why", NOW, code=code)
+    settle(link)
+    assert (link.leaf.code, link.hub.code) == (code, code)
+    assert (link.leaf.refusal, link.hub.refusal) == (None, None)
+    assert link.hub.statistics(NOW).code == code.label
+
+
+@pytest.mark.parametrize("fields", [{"code": 250}, {"code": -1}, {"code": "reset"}, {}])
+def test_a_code_that_is_not_known_counts_as_other(fields: dict[str, int | str]) -> None:
+    link, _ = linked()
+    link.hub.receive_data(control(FrameType.CLOSE, reason="later", **fields), NOW)
+    assert (link.hub.state, link.hub.code, link.hub.reason) == (State.CLOSED, CloseCode.OTHER, "later")
+
+
+def test_the_newest_common_version_is_shown() -> None:
+    leaf, hub = pair()
+    link = synced(leaf, hub, leaf_policy=LinkPolicy(versions=(3, 5)), hub_policy=LinkPolicy(versions=(1, 4)))
+    assert [end.statistics(NOW).version for end in link.ends] == [4, 4]
+
+
+def test_the_finer_states_are_not_shown() -> None:
+    assert State.GREETING.shown == "comparing"
+    assert State.HEARD.shown == State.CONFIRMED.shown == State.BURSTING.shown == "bursting"
+    assert at_state(State.HEARD, dials=True).statistics(NOW).state == "bursting"
+
+
+@pytest.mark.parametrize("dials", [True, False])
+def test_every_state_of_a_burst_leads_to_synced(dials: bool) -> None:
+    """The peer's burst and its confirmation of this end's come in either order."""
+    leaf, hub = pair(3)
+    announce(hub, 50)
+    hub.mesh.flush(NOW)
+    link = Link(leaf, hub)
+    near, far = link.ends if dials else link.ends[::-1]
+    seen: list[State] = []
+    for _ in range(100):
+        far.receive_data(near.data_to_send(NOW), NOW)
+        for kind, payload in frames(far.data_to_send(NOW)):
+            near.receive_data(frame(kind, payload), NOW)
+            if near.state not in seen:
+                seen.append(near.state)
+    assert seen[-3:] in (
+        [State.BURSTING, State.HEARD, State.SYNCED],
+        [State.BURSTING, State.CONFIRMED, State.SYNCED],
+    )

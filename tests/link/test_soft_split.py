@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
+from meshtracker.link.greeting import ClockPolicy
 from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.session import LinkSession
-from meshtracker.link.state import State
+from meshtracker.link.transitions import HANDSHAKE_STATES, State
+from meshtracker.node.mesh import QUIET_SECONDS
+from meshtracker.swarm.access import Access
+from meshtracker.wire.vector import NOWHERE, Position, StreamId
 from tests.link.soft_split import AFTER, BOUND, TICK, steady
-from tests.link.support import ALARMING, SYNCED, pair
-from tests.mouth_to_mouth import NOW, Link, announce, live, node, rows, swallow_all, swallow_data, synced
+from tests.link.support import ALARMING, SYNCED, pair, sequences
+from tests.mouth_to_mouth import NOW, Link, announce, live, node, swallow_all, swallow_data, synced
 
 
 def trickle(end: LinkSession, wire: bytes) -> Callable[[float], None]:
@@ -142,7 +146,9 @@ def test_a_split_during_the_burst_is_found_too() -> None:
 @pytest.mark.parametrize("reads_first", [True, False])
 def test_a_node_that_was_stopped_raises_no_alarm_of_its_own(seconds: float, reads_first: bool) -> None:
     """It wakes up, and either its timer comes first or its reader does; what was sent meanwhile is there."""
-    link, leaf, hub, start = steady(ALARMING, leaf_policy=LinkPolicy())
+    # What it hears of the other clock may be an hour old here.
+    clocks = ClockPolicy(refuse_seconds=1e9)
+    link, leaf, hub, start = steady(ALARMING, leaf_policy=LinkPolicy(clocks=clocks))
     waiting = bytearray()
     now = start
     while now < start + seconds:
@@ -175,31 +181,48 @@ def test_a_wake_up_that_is_a_little_late_is_no_excuse() -> None:
     assert link.leaf.state is State.CLOSED
 
 
-def test_a_peer_that_waits_for_its_own_stream_owes_nothing() -> None:
-    """A leaf that restarted holds its stream until the hub has brought back the old one, however long that takes."""
+def test_a_stream_of_which_nothing_is_left_is_owed_to_nobody() -> None:
+    """The hub knows of an earlier life of a node, and has no row of it: there is nothing to send."""
     leaf, hub = pair(5)
-    synced(leaf, hub).cut()
-    again = node("leaf", incarnation=2000)
-    link = Link(again, hub, policy=ALARMING)
-    while State.BURSTING not in link.states:
-        link.step()
-    now = NOW
-    for number in range(200):
-        now += TICK
-        announce(again, number, now)
-        again.mesh.flush(now)
-        hub.mesh.flush(now)
-        for end in link.ends:
-            end.handle_deadline(now)
-        link.hub.receive_data(link.leaf.data_to_send(now), now)
-        # The hub says that it lives, but of the old stream not a piece for a minute and a half.
-        if link.hub._control:
-            data = link.hub.data_to_send(now)
-            link.leaf.receive_data(data, now)
-    assert link.hub.verdict is None
-    # The leaf rightly missed the hub's stream.
-    assert link.leaf.verdict is not None
-    assert link.leaf.verdict.rule == "inbound"
-    live([link], [again, hub], now, 5.5)
+    hub.mesh.resume({StreamId("gone", 7): NOWHERE}, NOW)
+    link = synced(leaf, hub, policy=ALARMING)
+    live([link], [leaf, hub], NOW, 40.0)
     assert link.states == SYNCED
-    assert rows(again) == rows(hub)
+    assert (link.leaf.verdict, link.hub.verdict) == (None, None)
+    for end in link.ends:
+        assert end._receiver is not None
+        assert end._receiver.lacks(end._theirs) == 0
+
+
+def test_a_stream_that_is_forgotten_while_the_link_comes_up_is_owed_to_nobody() -> None:
+    """The peer was told of it, and is never sent it."""
+    leaf, hub = pair(5)
+    hub.mesh.resume({StreamId("gone", 7): Position(3, 0)}, NOW - QUIET_SECONDS - 1)
+    link = Link(leaf, hub, policy=ALARMING)
+    while link.leaf.state in HANDSHAKE_STATES:
+        link.step()
+    hub.flush(NOW)
+    assert hub.mesh.position(StreamId("gone", 7)) is None
+    live([link], [leaf, hub], NOW, 40.0)
+    assert link.states == SYNCED
+    assert (link.leaf.verdict, link.hub.verdict) == (None, None)
+    assert [end._progress.owed for end in link.ends] == [0, 0]
+
+
+def test_a_stream_that_is_forgotten_by_one_end_alone_closes_nothing() -> None:
+    """Nothing of it is in the swarms that the leaf tracks; then its node is back and it grows again."""
+    hub, other = node("hub", forwards=True), node("other")
+    leaf = node("leaf", access=Access("allow", frozenset({b"t" * 20})))
+    announce(other, 1)
+    other.flush(NOW)
+    gone = synced(other, hub)
+    link = synced(leaf, hub, policy=ALARMING)
+    gone.cut()
+    now = live([link], [leaf, hub], NOW, QUIET_SECONDS + 10)
+    assert hub.mesh.position(other.mesh.own) is not None
+    assert leaf.mesh.position(other.mesh.own) is None
+    back = synced(other, hub, now)
+    live([link, back], [leaf, hub, other], now, 40.0)
+    assert link.states == SYNCED, [end.reason for end in link.ends]
+    assert (link.leaf.verdict, link.hub.verdict) == (None, None)
+    assert sequences(leaf)[other.mesh.own] == sequences(hub)[other.mesh.own]

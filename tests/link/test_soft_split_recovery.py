@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
+from meshtracker.errors import CloseCode
 from meshtracker.link.session import LinkSession
-from meshtracker.link.state import State
+from meshtracker.link.transitions import State
 from meshtracker.wire.frame import FrameType, frame
 from tests.link.soft_split import AFTER, BOUND, TICK, alarms, steady
-from tests.link.support import ALARMING, SYNCED, batch_of, pair, refused
+from tests.link.support import ALARMING, SYNCED, batch_of, pair, refused, sequences
 from tests.mouth_to_mouth import NOW, Link, announce, live, rows, settle, swallow_all, swallow_data, synced
 
 # ---------------------------------------------------------------- healed
@@ -37,7 +38,7 @@ def test_the_link_closes_itself_and_says_why(wires: dict[int, Callable[[bytes], 
     found = [end for end in link.ends if end.verdict is not None]
     for end in found:
         assert re.fullmatch(rf"soft-split \(({rules})\): .* 1[5-9]\.\d s.*", end.reason), end.reason
-        assert (end.reason, end.was_reset, end.refusal_kind) == (str(end.verdict), True, "soft-split")
+        assert (end.reason, end.code, end.refusal) == (str(end.verdict), CloseCode.SOFT_SPLIT, CloseCode.SOFT_SPLIT)
         assert alarms(end) == [end.reason]
         statistics = end.statistics(now)
         assert (statistics.verdict, statistics.soft_splits) == (end.reason, 1)
@@ -45,7 +46,8 @@ def test_the_link_closes_itself_and_says_why(wires: dict[int, Callable[[bytes], 
         assert (neighbour.soft_splits, neighbour.split_resets, neighbour.resets) == (1, 1, 0)
     if len(found) == 1 and link.wires.get(found[0]) is not swallow_all:
         [far] = [end for end in link.ends if end not in found]
-        assert (far.reason, far.told_by_peer, far.refusal_kind) == (found[0].reason, True, "")
+        assert (far.reason, far.told_by_peer, far.refusal) == (found[0].reason, True, None)
+        assert far.code is CloseCode.SOFT_SPLIT
     # The next connection makes it good.
     link.cut(now)
     announce(leaf, 77, now)
@@ -137,15 +139,21 @@ def test_a_burst_that_ends_during_a_soft_split() -> None:
     assert hub.links.synced() == [link.hub]
 
 
-@pytest.mark.parametrize("kind", [FrameType.END_OF_BURST, FrameType.SWARMS_END])
-def test_a_split_link_takes_what_a_link_that_is_up_takes(kind: FrameType) -> None:
+@pytest.mark.parametrize(
+    ("kind", "pattern"),
+    [
+        (FrameType.END_OF_BURST, "END_OF_BURST is not allowed while synced"),
+        (FrameType.SWARMS_END, "SWARMS without INTEREST FETCH"),
+    ],
+)
+def test_a_split_link_takes_what_a_link_that_is_up_takes(kind: FrameType, pattern: str) -> None:
     link, leaf, hub, start = steady(ALARMING)
     link.wires[link.leaf] = swallow_all
     now = live([link], [leaf, hub], start, BOUND)
     assert link.hub.state is State.SOFT_SPLIT
-    before = hub.mesh.position("leaf")
+    before = hub.mesh.position(leaf.mesh.own)
     assert before is not None
-    link.hub.receive_data(batch_of("leaf", 1000, before.sequence + 1), now)
-    assert hub.mesh.position("leaf") == (1000, before.sequence + 1)
-    if kind is FrameType.SWARMS_END:
-        refused(link.hub, frame(kind), "SWARMS_END without INTEREST FETCH", now)
+    link.hub.receive_data(batch_of(*leaf.mesh.own, before.sequence + 1), now)
+    assert sequences(hub)[leaf.mesh.own] == before.sequence + 1
+    assert link.hub.state is State.SOFT_SPLIT
+    refused(link.hub, frame(kind), pattern, now)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from meshtracker.link.state import State
+from meshtracker.link.transitions import State
 from meshtracker.wire.frame import FrameType, frame
-from meshtracker.wire.link import decode_heartbeat
-from meshtracker.wire.vector import Position
-from tests.link.support import SYNCED, heartbeat_of, pair
+from meshtracker.wire.link import Heartbeat, decode, encode_heartbeat
+from tests.link.support import SYNCED, pair
 from tests.mouth_to_mouth import NOW, announce, frames, live, node, rows, settle, synced
 
 
@@ -22,7 +21,10 @@ def test_heartbeats_come_ahead_of_data_and_carry_the_vector() -> None:
     link.leaf.handle_deadline(later)
     [(kind, payload)] = frames(link.leaf.data_to_send(later))
     assert kind is FrameType.HEARTBEAT
-    assert decode_heartbeat(payload).vector["leaf"] == Position(1000, 6)
+    heartbeat = decode(kind, payload)
+    assert isinstance(heartbeat, Heartbeat)
+    assert heartbeat.vector == {leaf.mesh.own: leaf.mesh.position(leaf.mesh.own)}
+    assert heartbeat.vector[leaf.mesh.own].sequence == 6
     assert frames(link.leaf.data_to_send(later))[0][0] is FrameType.BATCH
     link.hub.receive_data(frame(kind, payload), later)
     assert link.hub.statistics(later).heard_seconds_ago == 0
@@ -97,12 +99,14 @@ def test_a_link_that_is_up_for_long_keeps_no_more_than_a_new_one() -> None:
     link = synced(leaf, hub)
     live([link], [leaf, hub], NOW, 600)
     for end in link.ends:
+        assert end.held_bytes() == 0
         assert not end._inbox
-        assert not end._control
         assert not end._fetches
-        assert end._feed is not None
-        assert len(end._feed._cursors) <= 2
-        assert not end._feed._fetches
+        assert end._sender is not None
+        assert len(end._sender._cursors) <= 2
+        assert not end._sender._fetches
+        assert end._receiver is not None
+        assert not end._receiver._snapshots
 
 
 def test_a_reader_that_is_stuck_costs_no_memory() -> None:
@@ -115,12 +119,15 @@ def test_a_reader_that_is_stuck_costs_no_memory() -> None:
         announce(leaf, number % 50, now, left=number // 50 % 2)
         leaf.mesh.flush(now)
         # It still sends, so it does not count as gone; but it takes nothing.
-        link.leaf.receive_data(heartbeat_of(applied=confirmed), now)
+        clock_ms = hub.mesh.wall_ms(now)
+        heartbeat = Heartbeat(clock_ms=clock_ms, sent_frames=0, applied_frames=confirmed, vector={})
+        link.leaf.receive_data(encode_heartbeat(heartbeat), now)
         link.leaf.handle_deadline(now)
+    assert link.leaf.state is State.SYNCED, link.leaf.reason
     assert leaf.mesh.logs.statistics(now).bytes <= 50_000
-    assert sum(map(len, link.leaf._control)) < 200
-    assert link.leaf._feed is not None
-    assert len(link.leaf._feed._fulls) == 0
+    assert link.leaf.held_bytes() == 0
+    assert link.leaf._sender is not None
+    assert len(link.leaf._sender._fulls) == 0
     settle(link, now=now)
     assert link.states == SYNCED
     assert rows(leaf) == rows(hub)

@@ -1,4 +1,4 @@
-"""Who may link: strangers learn nothing, and of two nodes with one name only the right one stays."""
+"""Who may link: strangers learn nothing, and nodes that do not fit are told why. Names are in `test_names`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import attrs
 import pytest
 
-from meshtracker.link.authentication import FAILED, Credential
-from meshtracker.link.state import State
-from meshtracker.wire import link as wire
+from meshtracker.errors import CloseCode
+from meshtracker.link.proof.authentication import FAILED, Credential
+from meshtracker.link.transitions import State
 from meshtracker.wire.frame import HEADER, MAGIC, MAX_HANDSHAKE_BYTES, FrameType
 from meshtracker.wire.link import control, encode_hello, encode_knowledge
-from tests.link.support import CLOSED, SYNCED, at_state, pair, reasons, refused
+from tests.link.support import CLOSED, at_state, hello_of, pair, reasons, refused
 from tests.mouth_to_mouth import NOW, PASSWORD, Link, frames, node, rows, session, settle, synced
 
 
@@ -36,6 +36,7 @@ def test_who_cannot_prove_it_is_told_one_plain_line(
     assert reasons(link)[1].startswith(hub_says)
     assert detail in reasons(link)[1]
     assert not any("\n" in reason for reason in reasons(link))
+    assert link.leaf.code is link.hub.code
     assert link.leaf.told_by_peer
     assert not link.hub.told_by_peer
     assert link.leaf.authentication_failed is link.hub.authentication_failed is bool(detail)
@@ -44,7 +45,7 @@ def test_who_cannot_prove_it_is_told_one_plain_line(
     assert set(said) <= {FrameType.AUTH_CHALLENGE, FrameType.CLOSE}
     assert not rows(hub)
     if detail:
-        assert frames(link.bytes[link.hub])[-1] == (FrameType.CLOSE, b"d6:reason21:authentication failede")
+        assert frames(link.bytes[link.hub])[-1] == (FrameType.CLOSE, b"d4:codei5e6:reason21:authentication failede")
 
 
 def test_the_password_never_crosses_the_link() -> None:
@@ -81,16 +82,32 @@ def test_other_protocols_are_told_so() -> None:
     refused(at_state(State.AUTHENTICATING, dials=False), b"GET / HTTP/1.1\r\n\r\n", "not a meshtracker link frame")
 
 
-def test_another_protocol_version_is_named_to_both() -> None:
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ({"v": 2}, "the dialling node version 2: upgrade the dialling node"),
+        ({"v": 99, "least": 4}, "the dialling node versions 4 to 99: upgrade the listening node"),
+    ],
+)
+def test_another_protocol_version_is_named_to_both(says: dict[str, int], told: str) -> None:
     leaf, hub = pair()
     link = Link(leaf, hub)
-    first = wire.read_control(frames(link.leaf.data_to_send(NOW))[0][1])
-    fields = {key.decode(): value for key, value in first.items()} | {"v": 99}
-    link.hub.receive_data(control(FrameType.AUTH_FIRST, **fields), NOW)
+    link.hub.receive_data(control(FrameType.AUTH_FIRST, mechanism="SCRAM-SHA-256-PLUS", message="x", **says), NOW)
     settle(link)
     assert link.states == CLOSED
-    assert link.leaf.reason == link.hub.reason
-    assert "speaks 2, the dialer 99" in link.leaf.reason
+    assert link.leaf.reason == link.hub.reason == f"the listening node speaks version 3 of the link protocol, {told}"
+    assert link.leaf.code is link.hub.code is CloseCode.VERSION
+
+
+@pytest.mark.parametrize("dialer_is_older", [True, False])
+def test_no_common_version_in_hello_is_refused_too(dialer_is_older: bool) -> None:
+    """Somebody who says one thing at first and another thing then."""
+    end = at_state(State.GREETING, dials=dialer_is_older)
+    versions = (1, 2) if dialer_is_older else (4, 9)
+    name = "hub" if dialer_is_older else "leaf"
+    hello = attrs.evolve(hello_of(node(name)), versions=versions)
+    refused(end, encode_hello(hello), "upgrade hub$")
+    assert end.code is CloseCode.VERSION
 
 
 @pytest.mark.parametrize("ahead", [6, -6, 59])
@@ -117,15 +134,16 @@ def test_a_clock_that_is_far_off_is_refused_in_plain_words(ahead: int) -> None:
         assert "the clocks of" in reason
         assert f"differ by {abs(ahead)} s" in reason
         assert "NTP" in reason
+    assert link.leaf.code is link.hub.code is CloseCode.CLOCK
     assert not rows(hub)
 
 
 def test_other_settings_are_warned_about() -> None:
     leaf, _ = pair()
-    hello = attrs.evolve(leaf.mesh.hello(NOW), announce_interval_seconds=600, peer_ttl_seconds=900)
-    comparing = at_state(State.COMPARING, dials=False)
-    comparing.receive_data(encode_hello(hello), NOW)
-    assert comparing.warnings == (
+    hello = attrs.evolve(hello_of(leaf), announce_interval_seconds=600, peer_ttl_seconds=900)
+    greeting = at_state(State.GREETING, dials=False)
+    greeting.receive_data(encode_hello(hello), NOW)
+    assert greeting.warnings == (
         "tracker.announce_interval_seconds differs: hub 1800, leaf 600",
         "tracker.peer_ttl_seconds differs: hub 4500, leaf 900",
     )
@@ -136,55 +154,12 @@ def test_two_nodes_with_the_same_name() -> None:
     settle(link)
     assert link.states == CLOSED
     assert all("both nodes are named 'hub'" in reason for reason in reasons(link))
+    assert link.hub.code is CloseCode.NAME
 
 
 def test_hello_comes_once_and_before_the_vector() -> None:
-    end = at_state(State.COMPARING, dials=False)
-    refused(end, encode_knowledge({}, everything=False), "VECTOR before HELLO")
-    end = at_state(State.COMPARING, dials=False)
-    hello = encode_hello(node("leaf").mesh.hello(NOW))
-    refused(end, hello + hello, "second HELLO")
-
-
-def test_a_start_that_is_older_than_what_the_mesh_knows() -> None:
-    """A clock set back between two starts: all that the node sends would pass for old."""
-    hub = node("hub", forwards=True)
-    synced(node("leaf", incarnation=9000), hub).cut()
-    link = Link(node("leaf", incarnation=4000), hub)
-    settle(link)
-    assert link.states == CLOSED
-    assert all("knows a start of leaf that is 5 s later" in reason for reason in reasons(link))
-
-
-def test_a_start_in_the_far_future_does_not_take_a_name_away() -> None:
-    """Or the node would be refused as an older start of itself until that time has come."""
-    leaf, hub = pair()
-    first = synced(leaf, hub)
-    forged = Link(node("leaf", incarnation=2**63 - 1), hub)
-    settle(first, forged)
-    assert forged.states == CLOSED
-    assert "the start of leaf is dated" in forged.hub.reason
-    assert first.states == SYNCED
-
-
-def test_a_name_that_is_taken_by_a_running_node() -> None:
-    leaf, hub = pair()
-    first = synced(leaf, hub)
-    same = Link(node("leaf", incarnation=999), hub)
-    settle(first, same)
-    assert same.states == CLOSED
-    assert all("another live node named 'leaf'" in reason for reason in reasons(same))
-    assert first.states == SYNCED
-
-
-@pytest.mark.parametrize("incarnation", [1000, 1001])
-def test_a_node_that_comes_back_replaces_its_old_link_at_once(incarnation: int) -> None:
-    leaf, hub = pair(3)
-    first = synced(leaf, hub)
-    back = leaf if incarnation == 1000 else node("leaf", incarnation=incarnation)
-    second = synced(back, hub)
-    assert first.hub.state is State.CLOSED
-    assert "replaced by a newer connection" in first.hub.reason
-    assert second.states == SYNCED
-    assert rows(back) == rows(hub)
-    assert len(rows(hub)) == 3
+    end = at_state(State.GREETING, dials=False)
+    refused(end, encode_knowledge({}, everything=False)[0], "VECTOR is not allowed while greeting")
+    end = at_state(State.GREETING, dials=False)
+    hello = encode_hello(hello_of(node("leaf")))
+    refused(end, hello + hello, "HELLO is not allowed while comparing")

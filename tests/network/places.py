@@ -12,16 +12,16 @@ from ipaddress import ip_network
 import attrs
 import trio
 
-from meshtracker.link.authentication import Credential
 from meshtracker.link.clock import HybridClock
-from meshtracker.link.credentials import CredentialList
 from meshtracker.link.policy import LinkPolicy
+from meshtracker.link.proof.authentication import Credential
+from meshtracker.link.proof.credentials import CredentialList
 from meshtracker.link.session import LinkSession
 from meshtracker.link.statistics import SessionStatistics
 from meshtracker.model import AnnounceRequest, Event
 from meshtracker.network import listener, tls
+from meshtracker.network.admission import IpNetwork, ListenerStatistics, ListenPolicy
 from meshtracker.network.dialer import Dialer, DialPolicy
-from meshtracker.network.door import IpNetwork, ListenerStatistics, ListenPolicy
 from meshtracker.network.link import LinkService
 from meshtracker.network.listener import Listener
 from meshtracker.node.mesh import MeshPolicy
@@ -75,13 +75,12 @@ def place(
     ahead_seconds: float = 0,
     max_log_bytes: int = 1 << 20,
     forwards: bool = False,
-    incarnation: int | None = None,
     soft_split_after_seconds: float = 15.0,
 ) -> Place:
     """A node that is not linked yet."""
     node = Node(
         name=name,
-        incarnation=incarnation or next(INCARNATIONS),
+        incarnation=next(INCARNATIONS),
         clock=HybridClock(wall_offset_seconds=WALL_OFFSET_SECONDS + ahead_seconds),
         rng=random.Random(name),
         mesh=MeshPolicy(forwards=forwards, max_log_bytes=max_log_bytes),
@@ -101,7 +100,7 @@ def one_clock() -> float:
 async def flush(node: Node) -> None:
     """What the app's flush service does."""
     while True:
-        node.mesh.flush(trio.current_time())
+        node.flush(trio.current_time())
         await trio.sleep(0.02)
 
 

@@ -8,7 +8,7 @@ import trio.lowlevel
 from structlog.testing import capture_logs
 
 from meshtracker.link.session import LinkSession
-from meshtracker.link.state import State
+from meshtracker.link.transitions import State
 from meshtracker.model import Event
 from meshtracker.network.connection import LinkConnection
 from meshtracker.wire.frame import FrameDecoder, FrameType

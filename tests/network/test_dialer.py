@@ -12,6 +12,7 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
+from meshtracker.errors import CloseCode
 from meshtracker.node.commands import DisableLinks, EnableLinks, ResetLinks
 from tests.network.places import Log, Place, dialing, is_synced, listening, place, until
 
@@ -87,7 +88,7 @@ async def test_links_that_do_not_hold_are_made_ever_more_slowly() -> None:
             while True:
                 await until(lambda: is_synced(a, hub), seconds=60)
                 for session in hub.node.links.synced():
-                    session.reset("nothing came of it", trio.current_time())
+                    session.close("nothing came of it", trio.current_time(), code=CloseCode.OTHER)
                 hub.node.mesh.on_new_batch()
                 await until(lambda: not is_synced(a))
                 ended += 1
@@ -217,7 +218,7 @@ async def test_a_hub_is_left_alone_while_one_before_it_can_be_had() -> None:
         async with dialing(leaf, *(hub.port for hub in hubs)):
             await until(lambda: names(leaf) == ["hub-0"])
             # Lost and found again at once: no reason to go anywhere.
-            leaf.node.links.synced()[0].close("enough", trio.current_time())
+            leaf.node.links.synced()[0].close("enough", trio.current_time(), code=CloseCode.OTHER)
             await until(lambda: not names(leaf))
             await until(lambda: names(leaf) == ["hub-0"])
             await mesh.go(0)

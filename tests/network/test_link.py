@@ -11,7 +11,8 @@ import structlog
 import trio
 from structlog.testing import capture_logs
 
-from meshtracker.link.credentials import CredentialList
+from meshtracker.errors import CloseCode
+from meshtracker.link.proof.credentials import CredentialList
 from meshtracker.model import Event
 from meshtracker.network import tls
 from meshtracker.node.commands import DisableLinks
@@ -124,13 +125,28 @@ async def test_a_leaf_with_the_name_of_the_hub(log: Log) -> None:
 
 
 async def test_a_name_that_a_live_node_has(log: Log) -> None:
-    older, newer = place("twin"), place("twin")
-    async with listening(place("hub", forwards=True)) as hub, dialing(newer, hub.port):
-        await until(lambda: is_synced(newer))
-        async with dialing(older, hub.port):
-            await until(lambda: any("another live node named 'twin'" in link.reason for link in older.links()))
-            await until(lambda: any("another live node named 'twin'" in str(entry["event"]) for entry in log))
-        assert is_synced(newer)
+    holder, newcomer = place("twin"), place("twin")
+    async with listening(place("hub", forwards=True)) as hub, trio.open_nursery() as nursery:
+        async with dialing(holder, hub.port):
+            await until(lambda: is_synced(holder))
+            nursery.start_soon(_dial_for_ever, newcomer, hub.port)
+            told = "another node named 'twin' is linked"
+            await until(lambda: any(told in link.reason for link in newcomer.links()))
+            await until(lambda: any(told in str(line["event"]) for line in log))
+            assert {link.code for link in newcomer.links() if link.state == "closed"} == {"name"}
+            # It is asked whether it is alive, and answers.
+            before = hub.doors().attempts
+            await until(lambda: hub.doors().attempts >= before + 5)
+            assert is_synced(holder)
+            assert not is_synced(newcomer)
+        # Now that it is gone, the other one has the name: it never ceased to try.
+        await until(lambda: is_synced(newcomer))
+        nursery.cancel_scope.cancel()
+
+
+async def _dial_for_ever(leaf: Place, port: int) -> None:
+    async with dialing(leaf, port):
+        await trio.sleep_forever()
 
 
 async def test_tls_on_one_side_only(log: Log) -> None:
@@ -153,8 +169,23 @@ async def test_another_protocol_version(log: Log) -> None:
             await stream.send_all(control(FrameType.AUTH_FIRST, v=9, mechanism="SCRAM-SHA-256", message="n,,n=x,r=y"))
             async for data in stream:
                 answer += data
-        assert b"protocol version 9 is not spoken here" in answer
-        await until(lambda: any("protocol version 9" in str(entry["event"]) for entry in log))
+        told = "the listening node speaks version 3 of the link protocol, the dialling node version 9"
+        assert f"{told}: upgrade the listening node".encode() in answer
+        await until(lambda: any(told in str(entry["event"]) for entry in log))
+        [link] = hub.links()
+        assert link.code == "version"
+        assert hub.node.links.refused() == {"version": 1}
+
+
+async def test_a_node_of_protocol_2_is_told_that_it_is_older(log: Log) -> None:
+    """It says one number, and reads of CLOSE the reason only."""
+    async with listening(place("hub", forwards=True), secure=False) as hub:
+        answer = bytearray()
+        async with await trio.open_tcp_stream("127.0.0.1", hub.port) as stream:
+            await stream.send_all(control(FrameType.AUTH_FIRST, v=2, mechanism="SCRAM-SHA-256", message="n,,n=x,r=y"))
+            async for data in stream:
+                answer += data
+        assert b"upgrade the dialling node" in answer
 
 
 async def test_a_man_in_the_middle_with_his_own_certificate(log: Log) -> None:
@@ -201,9 +232,10 @@ async def test_a_hub_that_comes_back_is_given_what_it_missed() -> None:
         await until(lambda: hub.node.registry.peers == 1)
         # The hub's listener goes and comes back; the node behind it is the same.
         for session in hub.node.links.synced():
-            session.close("gone for a moment", trio.current_time())
-        await until(lambda: not is_synced(a))
+            session.close("gone for a moment", trio.current_time(), code=CloseCode.OTHER)
+        # Written before the link can be back.
         a.announce(2)
+        a.node.mesh.flush(trio.current_time())
         await until(lambda: hub.node.registry.peers == 2)
         assert port == hub.port
         assert any(

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from meshtracker.model import PeerState
 from meshtracker.node.node import Node
-from meshtracker.wire.batch import Batch, PeerRecord, encode_batch, encode_completed, encode_group, encode_record
+from meshtracker.swarm.completed_table import COMPLETED_TABLE
+from meshtracker.swarm.peer_table import PEER_TABLE
+from meshtracker.wire.batch import Batch, Section, encode_batch
+from meshtracker.wire.completed_record import CompletedRecord, encode_completed
 from meshtracker.wire.frame import MAX_PAYLOAD_BYTES, FrameDecoder, FrameType
-from meshtracker.wire.vector import Position
+from meshtracker.wire.peer_record import PeerRecord, encode_group, encode_record
+from meshtracker.wire.vector import BEGINNING, Position, StreamId
 from tests.mouth_to_mouth import NOW, WALL_OFFSET_SECONDS, node
 
 WALL_MS = int((NOW + WALL_OFFSET_SECONDS) * 1000)
 TORRENT = b"h" * 20
+X = StreamId("x", 500)
+"""The stream of another node."""
+TABLE_NAMES = ("peers", "completed")
 
 
 def opened(encoded: bytes) -> tuple[FrameType, bytes]:
+    """The one frame of some bytes."""
     decoder = FrameDecoder()
     decoder.max_payload_bytes = MAX_PAYLOAD_BYTES
     [(kind, payload)] = decoder.feed(encoded)
@@ -21,23 +29,43 @@ def opened(encoded: bytes) -> tuple[FrameType, bytes]:
 
 
 def batch_of(
-    *items: PeerRecord | int, origin: str = "x", incarnation: int = 500, sequence: int = 1, base_ms: int = WALL_MS
+    *items: PeerRecord | int,
+    stream: StreamId = X,
+    sequence: int = 1,
+    base_ms: int = WALL_MS,
+    at_ms: int = WALL_MS,
+    others: tuple[Section, ...] = (),
 ) -> Batch:
+    """Records of one swarm; a number is one of completed downloads, said ``at_ms``. ``others``: sections besides."""
     base = base_ms << 16
-    body = b"".join(encode_completed(item) if isinstance(item, int) else encode_record(item, base) for item in items)
-    return Batch(origin, incarnation, sequence, base, encode_group(TORRENT, body))
+    peers = b"".join(encode_record(item, base) for item in items if isinstance(item, PeerRecord))
+    totals = [item for item in items if isinstance(item, int)]
+    sections: list[Section] = []
+    if peers:
+        sections.append((PEER_TABLE, encode_group(TORRENT, peers)))
+    if totals:
+        records = [encode_completed(CompletedRecord(TORRENT, total, at_ms)) for total in totals]
+        sections.append((COMPLETED_TABLE, b"".join(records)))
+    return Batch(stream, sequence, base, (*sections, *others))
 
 
 def record_of(client: int = 1, *, stamp_ms: int = WALL_MS, state: int = PeerState.LEECHER) -> PeerRecord:
+    """A client of some node, in `TORRENT`."""
     return PeerRecord(bytes([client]) * 24, stamp_ms << 16, state, 6, b"" if state == PeerState.REMOVED else b"a" * 6)
 
 
-def receive(owner: Node, batch: Batch, now: float = NOW) -> int | None:
-    return owner.mesh.apply_batch(batch, opened(encode_batch(FrameType.BATCH, batch))[1], now)
+def receive(owner: Node, batch: Batch, now: float = NOW, *, is_direct: bool = False) -> int | None:
+    """A BATCH that came over a link."""
+    return owner.mesh.apply_batch(batch, opened(encode_batch(FrameType.BATCH, batch))[1], now, is_direct=is_direct)
+
+
+def have(owner: Node, stream: StreamId, position: Position = BEGINNING, now: float = NOW) -> None:
+    """A snapshot of a stream has ended there."""
+    owner.mesh.finish_snapshot(stream, position, now, tables=TABLE_NAMES, replaces=False)
 
 
 def listener_of(**options: object) -> Node:
-    """A node that knows of origin x."""
+    """A node that knows the stream of x from its beginning."""
     made = node("n", **options)  # type: ignore[arg-type]
-    made.mesh.finish_snapshot("x", Position(500, 0))
+    have(made, X)
     return made

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from meshtracker.link.state import State
-from meshtracker.node.commands import CommandError, DisableLinks, EnableLinks, ResetLinks, UnknownLinkError
+from meshtracker.errors import CloseCode
+from meshtracker.link.transitions import State
+from meshtracker.node.commands import (
+    CommandError,
+    DisableLinks,
+    EnableLinks,
+    ForgetLinks,
+    ResetLinks,
+    UnknownLinkError,
+)
 from meshtracker.node.node import KEPT_COMMANDS, Node
+from meshtracker.wire.link import encode_end_of_burst
 from tests.mouth_to_mouth import NOW, WALL_OFFSET_SECONDS, Link, announce, node, rows, session, settle, synced
 
 HUB_ADDRESS = "127.0.0.1:1"
@@ -31,6 +40,7 @@ def test_a_reset_closes_one_link_and_both_ends_are_told_why() -> None:
     assert closed(to_a, to_b) == [True, False]
     assert to_a.leaf.reason == to_a.hub.reason == "reset on hub by alice@desk: stuck"
     assert to_a.leaf.told_by_peer
+    assert to_a.leaf.code is to_a.hub.code is CloseCode.RESET
     assert [(one.name, one.resets) for one in hub.links.neighbours(NOW)] == [("a", 1), ("b", 0)]
 
 
@@ -133,7 +143,8 @@ def test_disabled_links_are_refused_until_enabled() -> None:
         settle(link)
         link.cut()
     assert refused.leaf.reason == refused.hub.reason == "disabled on hub by alice: moving"
-    assert refused.hub.refusal_kind == "disabled"
+    assert refused.hub.refusal is CloseCode.DISABLED
+    assert to_a.leaf.code is refused.leaf.code is CloseCode.DISABLED
     assert hub.statistics(NOW).refused_links == {"disabled": 1}
     assert hub.execute(EnableLinks(name="a", caller="alice"), NOW).links == ("a",)
     synced(a, hub)
@@ -168,8 +179,10 @@ def test_all_disabled_is_nobody_at_all_until_enabled_one_by_one_or_all() -> None
     synced(node("c", dials=True), hub)
 
 
-@pytest.mark.parametrize("kind", [ResetLinks, DisableLinks, EnableLinks])
-def test_a_link_that_there_is_not_is_said(kind: type[ResetLinks | DisableLinks | EnableLinks]) -> None:
+@pytest.mark.parametrize("kind", [ResetLinks, DisableLinks, EnableLinks, ForgetLinks])
+def test_a_link_that_there_is_not_is_said(
+    kind: type[ResetLinks | DisableLinks | EnableLinks | ForgetLinks],
+) -> None:
     hub, *_ = mesh()
     with pytest.raises(UnknownLinkError, match=r"^there is no link called 'nobody': "):
         hub.execute(kind(name="nobody", caller="alice"), NOW)
@@ -182,6 +195,47 @@ def test_a_link_that_is_down_cannot_be_reset() -> None:
     with pytest.raises(CommandError, match=r"^the link with a is not up: there is nothing to reset$"):
         hub.execute(ResetLinks(name="a", full=True, caller="alice"), NOW)
     assert not hub.links.wants_everything("a")
+
+
+def test_a_node_that_is_not_linked_is_forgotten_with_all_that_it_is_refused_for() -> None:
+    hub, a, _, to_a, to_b = mesh()
+    to_a.hub.receive_data(encode_end_of_burst(), NOW)
+    to_a.cut()
+    refused = Link(a, hub)
+    settle(refused)
+    assert refused.leaf.code is CloseCode.PENALTY
+    refused.cut()
+    assert hub.execute(ForgetLinks(name="a", reason="mended", caller="alice"), NOW).links == ("a",)
+    assert [one.name for one in hub.links.neighbours(NOW)] == ["b"]
+    synced(a, hub)
+    [entry] = hub.statistics(NOW).audit
+    assert (entry.action, entry.links, entry.reason) == ("forget", ("a",), "mended")
+    assert to_b.states == (State.SYNCED, State.SYNCED)
+
+
+def test_a_node_that_is_linked_is_not_forgotten() -> None:
+    hub, _, _, to_a, _ = mesh()
+    with pytest.raises(CommandError, match=r"^a is linked: reset or disable the link first$"):
+        hub.execute(ForgetLinks(name="a", caller="alice"), NOW)
+    to_a.cut()
+    # Of all only those that can be.
+    assert hub.execute(ForgetLinks(name=None, caller="alice"), NOW).links == ("a",)
+    assert [one.name for one in hub.links.neighbours(NOW)] == ["b"]
+
+
+def test_a_hub_that_is_dialled_is_still_known_by_its_address_when_forgotten() -> None:
+    _, a, _, to_a, _ = mesh()
+    a.execute(ResetLinks(name="hub", full=True, caller="alice"), NOW)
+    to_a.cut()
+    a.execute(ForgetLinks(name="hub", caller="alice"), NOW)
+    [remembered] = a.links.neighbours(NOW)
+    assert (remembered.name, remembered.address, remembered.resets, remembered.wants_everything) == (
+        "",
+        HUB_ADDRESS,
+        0,
+        False,
+    )
+    assert a.execute(DisableLinks(name=HUB_ADDRESS, caller="alice"), NOW).links == (HUB_ADDRESS,)
 
 
 def test_the_latest_commands_are_written_down() -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshtracker.link.split import Verdict
 from meshtracker.node.commands import Disabled
-from meshtracker.node.neighbours import MAX_NEIGHBOURS, Neighbours
+from meshtracker.node.neighbours import (
+    FORGIVEN_SECONDS,
+    MAX_NEIGHBOURS,
+    MAX_PENALTY_SECONDS,
+    Neighbours,
+    Penalty,
+)
 
 WHY = Disabled(caller="alice", reason="repairs")
 HUB = "hub.example.org:59100"
@@ -106,3 +114,72 @@ def test_statistics() -> None:
     assert (after.name, after.soft_splits, after.resets, after.split_resets) == ("leaf", 3, 1, 2)
     assert (after.verdict, after.verdict_rule, after.verdict_seconds_ago) == ("the peer is ahead by 3", "inbound", 60.0)
     assert (after.disabled, after.wants_everything) == (WHY, True)
+    assert (after.breaches, after.breach, after.refused_for_seconds) == (0, "", 0.0)
+    leaf.penalty.breach("a batch that nobody can read", 99.0)
+    leaf.penalty.breach("another one", 99.5)
+    [refused] = known.statistics(100.0)
+    assert (refused.breaches, refused.breach, refused.refused_for_seconds) == (2, "another one", 1.5)
+
+
+def test_who_breaks_the_protocol_waits_twice_as_long_each_time_up_to_a_minute() -> None:
+    penalty, now = Penalty(), 1000.0
+    assert penalty.wait_seconds(now) == 0
+    waits = []
+    for _ in range(9):
+        penalty.breach("again", now)
+        waits.append(penalty.wait_seconds(now))
+        assert penalty.wait_seconds(now + waits[-1] / 2) == waits[-1] / 2
+        now += waits[-1]
+        assert penalty.wait_seconds(now) == penalty.wait_seconds(now + 1) == 0
+    assert waits == [1, 2, 4, 8, 16, 32, MAX_PENALTY_SECONDS, MAX_PENALTY_SECONDS, MAX_PENALTY_SECONDS]
+    assert penalty.breaches == 9
+
+
+@pytest.mark.parametrize(("later_seconds", "wait_seconds"), [(0.0, 8), (FORGIVEN_SECONDS, 8), (601.0, 1)])
+def test_after_a_while_without_a_breach_the_next_counts_as_the_first(later_seconds: float, wait_seconds: float) -> None:
+    penalty, now = Penalty(), 1000.0
+    for _ in range(3):
+        penalty.breach("again", now)
+    now += 4 + later_seconds
+    penalty.breach("again", now)
+    assert penalty.wait_seconds(now) == wait_seconds
+
+
+def test_forgetting_a_node_leaves_what_is_configured() -> None:
+    known = Neighbours()
+    known.dial(HUB)
+    for name, dialed in (("leaf", ""), ("hub", HUB)):
+        neighbour = known.meet(name, dialed=dialed)
+        neighbour.soft_splits = 3
+        neighbour.penalty.breach("it lied", 0.0)
+        known.forget(neighbour)
+        assert known.find(name) is None
+    hub = known.find(HUB)
+    assert hub is not None
+    assert (hub.soft_splits, hub.penalty.breaches, known.all()) == (0, 0, [hub])
+    # Once it is reached it has its name again.
+    assert known.meet("hub", dialed=HUB) is known.find(HUB)
+
+
+def test_a_hub_is_forgotten_before_it_was_ever_reached() -> None:
+    known = Neighbours()
+    known.dial(HUB)
+    known.set_disabled(known.find(HUB), WHY)
+    hub = known.find(HUB)
+    assert hub is not None
+    known.forget(hub)
+    # That no link is wanted is a decision, not a memory.
+    assert known.disabled(HUB) is WHY
+    assert [(one.name, one.address) for one in known.statistics(0)] == [("", HUB)]
+
+
+def test_what_holds_for_everybody_holds_for_one_that_was_forgotten() -> None:
+    known = Neighbours()
+    known.dial(HUB)
+    known.set_disabled(None, WHY)
+    for name in (HUB, "leaf"):
+        neighbour = known.find(name) or known.meet(name)
+        known.set_disabled(neighbour, None)
+        assert known.disabled(name) is None
+        known.forget(neighbour)
+        assert known.disabled(name) is WHY

@@ -6,12 +6,13 @@ import attrs
 import pytest
 
 from meshtracker.model import Event
-from meshtracker.node.statistics import NodeStatistics, OriginStatistics
+from meshtracker.node.node import ROW_MEMORY_BYTES, SESSION_BYTES
+from meshtracker.node.statistics import NodeStatistics, StreamStatistics
 from tests.mouth_to_mouth import NOW, announce, node, settle, synced
 
 
 def test_the_whole_tree() -> None:
-    hub, leaf = node("hub", forwards=True), node("leaf", dials=True)
+    hub, leaf = node("hub", forwards=True, incarnation=11), node("leaf", dials=True, incarnation=(1 << 64) - 2)
     announce(leaf, 1)
     announce(leaf, 1)
     announce(leaf, 2)
@@ -32,9 +33,12 @@ def test_the_whole_tree() -> None:
     assert here.log.batches == 2
     assert there.log.batches == 1
     assert set(there.vector) == {
-        OriginStatistics(origin="hub", incarnation=1000, sequence=0),
-        OriginStatistics(origin="leaf", incarnation=1000, sequence=2),
+        StreamStatistics(name="hub", incarnation="000000000000000b", sequence=0, rows=0),
+        StreamStatistics(name="leaf", incarnation="fffffffffffffffe", sequence=2, rows=3),
     }
+    assert (here.incarnation, there.incarnation) == ("fffffffffffffffe", "000000000000000b")
+    assert there.mesh.streams == 2
+    assert there.directed.requests == 0
     [session] = there.links
     assert (session.peer, session.state, session.received_batches, session.received_records) == ("leaf", "synced", 1, 3)
 
@@ -55,3 +59,19 @@ def test_it_is_a_frozen_copy() -> None:
 
     frozen(before)
     assert isinstance(before, NodeStatistics)
+
+
+def test_memory_is_bounded_by_what_is_configured_and_by_the_links_there_are() -> None:
+    """A node says the most that it may need; each link adds what one peer can make it hold."""
+    small, large = node("a", max_peers=1000), node("a", max_peers=1_000_000)
+    assert large.statistics(NOW).memory_bound_bytes - small.statistics(NOW).memory_bound_bytes == 999_000 * (
+        ROW_MEMORY_BYTES
+    )
+    log = node("a", max_peers=1000, mesh={"max_log_bytes": 1 << 20})
+    smaller = small.statistics(NOW).memory_bound_bytes - log.statistics(NOW).memory_bound_bytes
+    assert smaller == (64 << 20) - (1 << 20)
+    before = small.statistics(NOW).memory_bound_bytes
+    link = synced(small, node("hub", forwards=True))
+    assert small.statistics(NOW).memory_bound_bytes == before + SESSION_BYTES
+    link.cut()
+    assert small.statistics(NOW).memory_bound_bytes == before

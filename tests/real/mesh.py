@@ -50,8 +50,8 @@ class Node:
 
     async def scrape(self, info_hash: bytes) -> tuple[int, int]:
         """``(complete, incomplete)`` of one swarm, as the node tells a client over HTTP."""
-        query = urllib.parse.urlencode({"info_hash": info_hash})
-        url = f"http://{endpoint(self.host, self.port)}/scrape?{query}"
+        # As clients write it: a space is %20 and not +.
+        url = f"http://{endpoint(self.host, self.port)}/scrape?info_hash={urllib.parse.quote(info_hash, safe='')}"
         answer: Any = bencode.decode(await trio.to_thread.run_sync(_get, url), max_bytes=10_000)
         swarm = answer[b"files"].get(info_hash, {b"complete": 0, b"incomplete": 0})
         return swarm[b"complete"], swarm[b"incomplete"]

@@ -35,6 +35,8 @@ class Plan:
     directory: Path
     place: tuple[str, ...] = ()
     """A command that runs its arguments where the node lives, such as another network namespace."""
+    environment: Mapping[str, str] = attrs.field(factory=dict)
+    """On top of the test's own."""
     starts: int = 0
 
     @contextlib.asynccontextmanager
@@ -42,7 +44,8 @@ class Plan:
         """Run it as long as the block lasts."""
         self.starts += 1
         log = self.directory / f"{self.name}-{self.starts}.log"
-        async with running([*self.place, *MESHTRACKER, "run", "-c", str(self.config)], log=log) as program:
+        command = [*self.place, *MESHTRACKER, "run", "-c", str(self.config)]
+        async with running(command, log=log, environment=self.environment) as program:
             yield Node(self.name, self.host, self.port, self.config, program, self.place)
 
 
@@ -61,6 +64,7 @@ def plan_node(
     link: LinkTable,
     host: str = HOST,
     place: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
     snapshot_seconds: float = 1,
     log_format: str = "console",
 ) -> Plan:
@@ -79,7 +83,8 @@ def plan_node(
         },
         "log": {"format": log_format},
     }
-    return Plan(name, host, port, write_config(directory / f"{name}.toml", table), directory, place)
+    config = write_config(directory / f"{name}.toml", table)
+    return Plan(name, host, port, config, directory, place, environment or {})
 
 
 def write_password(directory: Path) -> Path:
@@ -99,13 +104,13 @@ def plan_mesh(directory: Path, *leaves: str, link: LinkTable | None = None, snap
     return Mesh(plan("hub", {"listen": [hub_at]}), [plan(name, {"hubs": [hub_at]}) for name in leaves])
 
 
-async def announce(node: Node, ports: Iterable[int], *, event: Event = Event.STARTED) -> int:
+async def announce(node: Node, ports: Iterable[int], *, event: Event = Event.STARTED, info_hash: bytes = HASH) -> int:
     """Clients announce over UDP; how many answers came."""
     answered = 0
     async with UdpTracker(node.host, node.port, first_timeout_seconds=1, max_retransmissions=3) as tracker:
         for port in ports:
             request = AnnounceRequest(
-                info_hash=HASH,
+                info_hash=info_hash,
                 # Drawn, as those of real clients are: what does not compress fills a log.
                 peer_id=b"-XX0001-" + random.Random(port).randbytes(12),
                 key=port,

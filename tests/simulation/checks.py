@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshtracker.link.state import State
+from meshtracker.link.transitions import State
 from meshtracker.model import PeerState
+from tests.simulation.alike import AGE_SLACK_SECONDS, figures_of, unalike
 from tests.simulation.host import Host
-from tests.simulation.ledger import Change, Key, change_of, is_same, unix_seconds
+from tests.simulation.ledger import Change, Key, change_of, unix_seconds
+from tests.simulation.scenario import TORRENTS
 from tests.simulation.world import World
-
-_AGE_SLACK_SECONDS = 20.0
-"""Clocks differ, and a sweep takes a tenth of the TTL: rows of about that age may be here and not there."""
 
 
 def amiss(world: World) -> list[str]:
     """Everything that is not as it should be."""
-    return [*_links(world), *_vectors(world), *_rows(world), *_completed(world)]
+    rows = _rows_among_lies if world.is_lied_to else _rows
+    return [*_links(world), *_vectors(world), *rows(world), *_completed(world), *unalike(world)]
 
 
 def _links(world: World) -> Iterator[str]:
@@ -35,6 +35,10 @@ def _links(world: World) -> Iterator[str]:
             if states != [State.SYNCED] * 2 * is_wanted:
                 words = ", ".join(state.value for state in states)
                 yield f"the link {edge} is not {'up' if is_wanted else 'down'}: {words}"
+            versions = {end.session.version for end in ends}
+            newest = 4 if edge.dialer.plan.release == edge.listener.plan.release == "4" else 3
+            if is_wanted and versions != {newest}:
+                yield f"the link {edge} speaks {versions}, not {newest}"
 
 
 def _vectors(world: World) -> Iterator[str]:
@@ -43,19 +47,19 @@ def _vectors(world: World) -> Iterator[str]:
         if origin.node is None:
             yield f"{origin.name} is down"
             continue
-        incarnation, least = origin.node.incarnation, origin.sequence_before()
+        own, least = origin.node.mesh.own, origin.sequence_before()
         for host in world.hosts.values():
-            known = host.node.mesh.position(origin.name) if host.node else None
-            if known is None or known < (incarnation, least):
-                yield f"{host.name} knows {origin.name} up to {known}, not to {(incarnation, least)}"
+            known = host.node.mesh.position(own) if host.node else None
+            if known is None or known.sequence < least:
+                yield f"{host.name} knows {origin.name} up to {known}, not to {least}"
 
 
 def _rows(world: World) -> Iterator[str]:
     """Every node holds of every torrent that it tracks what it must, and nothing else."""
     ledger = world.ledger
     newest = world.wall_seconds
-    fresh_from = newest - world.scenario.peer_ttl_seconds + _AGE_SLACK_SECONDS
-    gone_before = newest - world.scenario.peer_ttl_seconds - _AGE_SLACK_SECONDS
+    fresh_from = newest - world.scenario.peer_ttl_seconds + AGE_SLACK_SECONDS
+    gone_before = newest - world.scenario.peer_ttl_seconds - AGE_SLACK_SECONDS
     expected = {key: ledger.expected(key) for key in ledger.changes}
     for host in world.hosts.values():
         if host.node is None:
@@ -71,7 +75,7 @@ def _rows(world: World) -> Iterator[str]:
             if held == change or (not host.plan.forwards and not allows(key[0])):
                 continue
             if held is not None:
-                written = [one for one in ledger.changes[key] if is_same(held, one)]
+                written = [one for one in ledger.changes[key] if held == one]
                 if not written:
                     yield f"{host.name} holds a row that nobody wrote so: {_named(key)} {held}"
                     continue
@@ -79,6 +83,23 @@ def _rows(world: World) -> Iterator[str]:
                 if change in written or (later and not ledger.orphans.get(key, set()).isdisjoint(written)):
                     continue
             if change is not None and unix_seconds(change) >= fresh_from:
+                yield _difference(host, key, held, change)
+
+
+def _rows_among_lies(world: World) -> Iterator[str]:
+    """No change of a client is lost, unless a later one took its place: who wrote that, nobody can tell any more."""
+    fresh_from = world.wall_seconds - world.scenario.peer_ttl_seconds + AGE_SLACK_SECONDS
+    expected = {key: world.ledger.expected(key) for key in world.ledger.changes}
+    for host in world.hosts.values():
+        if host.node is None:
+            continue
+        rows = host.rows()
+        for key, change in expected.items():
+            if change is None or not (host.plan.forwards or host.node.access.allows(key[0])):
+                continue
+            held = change_of(rows, key)
+            is_lost = held is None or held.stamp < change.stamp
+            if is_lost and unix_seconds(change) >= fresh_from:
                 yield _difference(host, key, held, change)
 
 
@@ -91,26 +112,17 @@ def _difference(host: Host, key: Key, held: Change | None, change: Change) -> st
 
 
 def _completed(world: World) -> Iterator[str]:
-    """Completed downloads are the same everywhere, unless memory was lost or swarms have aged out.
-
-    Of what a hub passes on as its own they are no part.
-    """
-    several = sum(host.plan.forwards for host in world.hosts.values()) > 1
-    lost = several and any(host.restarts for host in world.hosts.values())
-    if lost or world.ledger.orphans or world.scenario.peer_ttl_seconds < 1000:
+    """No fewer completed downloads are counted than clients were told of, and no more: unless memory was lost."""
+    hub = next((host for host in world.hosts.values() if host.plan.forwards and host.node is not None), None)
+    if hub is None or world.lost_memory:
         return
-    for host in world.hosts.values():
-        if host.node is None:
-            continue
-        names = host.node.registry.origins.names
-        for (info_hash, origin), total in world.ledger.completed.items():
-            swarm = host.node.registry.get(info_hash)
-            if not host.plan.forwards and not host.node.access.allows(info_hash):
-                continue
-            known = swarm.completed or {} if swarm is not None else {}
-            count = known.get(names.index(origin), 0) if origin in names else 0
-            if count != total:
-                yield f"{host.name} counts {count} downloads of torrent {info_hash[-1]} at {origin}, not {total}"
+    figures = figures_of(hub.node, hub)
+    for torrent in range(TORRENTS):
+        info_hash = torrent.to_bytes(20, "big")
+        counted = sum(total for (of, _), total in figures.items() if of == torrent)
+        least, most = world.ledger.least_completed(info_hash), world.ledger.most_completed(info_hash)
+        if counted < least or (counted > most and not world.is_lied_to):
+            yield f"{counted} downloads of torrent {torrent} are counted, not {least} to {most}"
 
 
 def _named(key: Key) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from meshtracker.errors import CloseCode
 from meshtracker.link.session import LinkSession
 from tests.mouth_to_mouth import BINDING
 from tests.simulation.network import Pipe, Way
@@ -126,6 +127,8 @@ class End:
         self.on_gone: Callable[[], None] = lambda: None
         self.on_unapplied: Callable[[], None] = lambda: None
         """Something was taken in that nobody applies."""
+        self.is_deaf = False
+        """Does it pass over all that it hears, but for the end?"""
         self.splits_told = 0
         self.last_written = b""
         self.swaps_next = False
@@ -156,7 +159,7 @@ class End:
 
     def receive(self, data: bytes) -> None:
         """What the reader of a real connection does; b"" is the end of the stream."""
-        if self.is_gone or not self.is_open:
+        if self.is_gone or not self.is_open or (self.is_deaf and data):
             return
         self._world.trace(self, data)
         now = self._timeline.now
@@ -272,10 +275,10 @@ class End:
 
     # ------------------------------------------------------------ the timer
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, code: CloseCode) -> None:
         """Hang up, saying so."""
         if self.is_open:
-            self.session.close(reason, self._timeline.now)
+            self.session.close(reason, self._timeline.now, code=code)
             self.pump()
 
     def _arm(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from meshtracker.link.state import State
+from meshtracker.link.transitions import State
 from meshtracker.model import AnnounceRequest
 from meshtracker.model import Event as AnnounceEvent
 from meshtracker.node.commands import Command, CommandError, DisableLinks, EnableLinks, ResetLinks
@@ -13,9 +13,10 @@ from tests.mouth_to_mouth import LOCALHOST, LOCALHOST6
 from tests.simulation.connection import Connection, Edge, End
 from tests.simulation.events import HARMLESS, Event
 from tests.simulation.forgery import forge
+from tests.simulation.guests import Guests
 from tests.simulation.host import Host
 from tests.simulation.network import Pipe, WayFault
-from tests.simulation.world import RIGHT, WRONG, Injection, World
+from tests.simulation.world import WRONG, Injection, World
 
 _FORGERY_SECONDS = 2.0
 """A forged frame must have ended its link after this."""
@@ -29,6 +30,7 @@ class Deeds:
     def __init__(self, world: World) -> None:
         self._world = world
         self._timeline = world.timeline
+        self._guests = Guests(world)
         self.over_at = world.timeline.now
         """When the last fault is lifted."""
 
@@ -75,6 +77,10 @@ class Deeds:
     def _save(self, name: str) -> None:
         host = self._host(name)
         self._timeline.at(self._timeline.now, host.process, host.save)
+
+    def _note(self, name: str, key: int, text: str) -> None:
+        host = self._host(name)
+        self._timeline.at(self._timeline.now, host.process, host.write_note, key, text)
 
     # ------------------------------------------------------------ the network
 
@@ -187,6 +193,7 @@ class Deeds:
             host.save()
         elif memory == "with nothing":
             host.saved = None
+        self._world.lost_memory |= memory != "saved"
         self._world.touch(host)
         left = self._world.connections(host)
         host.crash(told=told == "told")
@@ -194,6 +201,14 @@ class Deeds:
         if told != "told":
             self._take_effect([self._power_cut(connection, host) for connection in left])
         self._later(max(0.1, seconds), host.start)
+
+    def _pair_crash(
+        self, edge: str, memory: str, other_memory: str, told: str, seconds: float, other_seconds: float
+    ) -> None:
+        """Both ends of a link at one moment: neither can tell the other what it has lost."""
+        one = self._edge(edge)
+        self._crash(one.dialer.name, memory, told, seconds)
+        self._crash(one.listener.name, other_memory, told, other_seconds)
 
     def _power_cut(self, connection: Connection, host: Host) -> Injection:
         """No kernel is left to say that the connection is gone."""
@@ -216,19 +231,34 @@ class Deeds:
         reader.unstick()
         self._world.renew([reader.connection])
 
+    # ------------------------------------------------------------ who comes for a while
+
+    def _namesake(self, name: str, clients: str, told: str, seconds: float) -> None:
+        guest = self._guests.namesake(self._host(name), _numbers(clients))
+        self._later(seconds, self._guests.dismiss, guest, told)
+
+    def _churn(self, hub: str, first: int, clients: str, seconds: float) -> None:
+        for number, of_one in enumerate(clients.split(" ")):
+            name = f"passer-by-{first + number}"
+            self._later(number * seconds, self._guests.passer_by, name, hub, _numbers(of_one), 2 * seconds)
+        self._later((number + 2) * seconds, lambda: None)
+
+    def _liar(self, name: str, role: str, hub: str, seconds: float) -> None:
+        guest = self._guests.liar(name, role, hub)
+        self._later(seconds, self._guests.dismiss, guest, "told")
+
     # ------------------------------------------------------------ what people do
 
     def _clock(self, name: str, by_seconds: float, seconds: float) -> None:
         host = self._host(name)
         self._trouble(host)
+        self._world.lost_memory |= abs(by_seconds) > _LARGE_STEP_SECONDS
         host.set_clock(host.clock_ahead_seconds + by_seconds)
         self._later(seconds, self._set_clock_right, host, by_seconds)
 
     def _set_clock_right(self, host: Host, by_seconds: float) -> None:
+        self._world.touch(host)
         host.set_clock(host.clock_ahead_seconds - by_seconds)
-        if by_seconds > _LARGE_STEP_SECONDS:
-            # What it stamped meanwhile nobody takes: the operator starts it again.
-            self._restart(host)
         self._relieve(host)
 
     def _restart(self, host: Host) -> None:
@@ -255,7 +285,7 @@ class Deeds:
         self._later(seconds, self._set_password_right, host)
 
     def _set_password_right(self, host: Host) -> None:
-        host.credential = RIGHT
+        host.credential = host.right_credential
         self._relieve(host)
 
     def _hubs(self, name: str) -> None:
@@ -314,3 +344,7 @@ class Deeds:
         awake = reader.process.paused_until <= self._timeline.now
         if awake and not reader.is_gone and not reader.stuck and not reader.incoming.way.is_faulty:
             self._world.violated(f"{reader.host.name} took a frame that was forged: {what}")
+
+
+def _numbers(clients: str) -> list[int]:
+    return [] if clients == "none" else [int(client) for client in clients.split(",")]

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from meshtracker.link.backoff import Backoff
-from meshtracker.link.failover import Failover
-from meshtracker.link.redial import Redial
+from meshtracker.errors import CloseCode
+from meshtracker.link.dialing import Backoff, Failover, Redial
 from meshtracker.link.session import LinkSession
 from tests.simulation.connection import Connection, Edge, End
 
@@ -106,7 +105,7 @@ class Dialer:
             return
         self._waits += 1
         self._pauses[index] = self._waits
-        when = self._timeline.now + self._redials[index].wait_seconds(session.reason, up_seconds)
+        when = self._timeline.now + self._redials[index].wait_seconds(session.code, up_seconds)
         self._timeline.at(when, self._host.process, self._paused, index, self._waits)
         self._look_again()
 
@@ -122,4 +121,6 @@ class Dialer:
     def _close_needless(self) -> None:
         for index in self._failover.to_close():
             if index in self._ends:
-                self._ends[index].close(f"{self._host.name} is linked to a hub listed before this one again")
+                self._ends[index].close(
+                    f"{self._host.name} is linked to a hub listed before this one again", CloseCode.REPLACED
+                )

@@ -9,6 +9,7 @@ import attrs
 Kind: TypeAlias = Literal[
     "announce",
     "save",
+    "note",
     "command",
     "cut",
     "outage",
@@ -27,9 +28,13 @@ Kind: TypeAlias = Literal[
     "reorder",
     "forge",
     "stuck applier",
+    "pair crash",
+    "namesake",
+    "churn",
+    "liar",
 ]
 
-HARMLESS: frozenset[Kind] = frozenset({"announce", "save"})
+HARMLESS: frozenset[Kind] = frozenset({"announce", "save", "note"})
 """What belongs to a good day."""
 
 Argument: TypeAlias = str | int | float

@@ -1,9 +1,9 @@
 """What clients were promised: every change that a node noted, and which of them the mesh may have lost.
 
-The protocol permits one loss (docs/decisions 0003, 0006): a change lives as long as the node whose client made it
-keeps it, or any hub does. A leaf passes on its own stream only, so what is left on other leaves once those have all
-lost their memory stays there until it ages out. Such a change is *orphaned*: a node may still hold it or not. Nothing
-else may be missing, and no row may be there that was never noted.
+The protocol permits one loss (docs/decisions/0019): a change lives as long as anybody keeps it who may speak of it: the
+node whose client made it, a hub, or a leaf that knows the mesh password and keeps all that it hears. What is left on
+other leaves stays there until it ages out. Such a change is *orphaned*: a node may still hold it or not. Nothing else
+may be missing, and no row may be there that was never noted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState
-from meshtracker.wire.batch import PeerRecord
+from meshtracker.wire.peer_record import PeerRecord
 from tests.mouth_to_mouth import Rows
 
 Key = tuple[bytes, int, bytes]
@@ -32,7 +32,7 @@ class Keeper(NamedTuple):
     """Somebody whose memory keeps changes alive."""
 
     name: str
-    forwards: bool
+    speaks_for_others: bool
     rows: Rows
 
 
@@ -43,18 +43,34 @@ class Ledger:
         self.changes: dict[Key, set[Change]] = {}
         self.orphans: dict[Key, set[Change]] = {}
         self.completed: dict[tuple[bytes, str], int] = {}
+        self.of_guests: dict[tuple[bytes, str], int] = {}
+        """Completed downloads that guests have counted, and may have told nobody of before they went."""
         self.noted = 0
+        self._changes_of_guests: set[tuple[Key, Change]] = set()
 
-    def note(self, info_hash: bytes, record: PeerRecord, origin: str) -> None:
-        """A client was answered."""
+    def note(self, info_hash: bytes, record: PeerRecord, origin: str, *, is_guest: bool = False) -> None:
+        """A client was answered. ``is_guest``: by a node that will not come back, whatever others have that name."""
         key = (info_hash, record.address_bytes, record.identity)
         address = b"" if record.state == PeerState.REMOVED else record.address
-        self.changes.setdefault(key, set()).add(Change(record.stamp, origin, record.state, address))
+        change = Change(record.stamp, origin, record.state, address)
+        self.changes.setdefault(key, set()).add(change)
+        if is_guest:
+            self._changes_of_guests.add((key, change))
         self.noted += 1
 
-    def note_completed(self, info_hash: bytes, origin: str, total: int) -> None:
+    def note_completed(self, info_hash: bytes, origin: str, total: int, *, is_guest: bool = False) -> None:
         """A node has counted so many completed downloads of its own."""
-        self.completed[info_hash, origin] = max(total, self.completed.get((info_hash, origin), 0))
+        figures = self.of_guests if is_guest else self.completed
+        figures[info_hash, origin] = max(total, figures.get((info_hash, origin), 0))
+
+    def least_completed(self, info_hash: bytes) -> int:
+        """Completed downloads that must be counted."""
+        return sum(total for (of, _), total in self.completed.items() if of == info_hash)
+
+    def most_completed(self, info_hash: bytes) -> int:
+        """Completed downloads that may be counted."""
+        keys = {key for key in (*self.completed, *self.of_guests) if key[0] == info_hash}
+        return sum(max(self.completed.get(key, 0), self.of_guests.get(key, 0)) for key in keys)
 
     def expected(self, key: Key) -> Change | None:
         """The last change of a key that must not be lost."""
@@ -63,24 +79,18 @@ class Ledger:
     def forget(self, keepers: Iterable[Keeper]) -> None:
         """Somebody lost his memory: what none of the ``keepers`` that are left holds is orphaned."""
         by_name: Mapping[str, Keeper] = {keeper.name: keeper for keeper in keepers}
-        hubs = [keeper for keeper in by_name.values() if keeper.forwards]
+        speakers = [keeper for keeper in by_name.values() if keeper.speaks_for_others]
         for key in self.changes:
             while (last := self.expected(key)) is not None:
-                own = by_name.get(last.origin)
-                if any(holds(keeper.rows, key, last) for keeper in (*hubs, *((own,) if own else ()))):
+                own = None if (key, last) in self._changes_of_guests else by_name.get(last.origin)
+                if any(holds(keeper.rows, key, last) for keeper in (*speakers, *((own,) if own else ()))):
                     break
                 self.orphans.setdefault(key, set()).add(last)
 
 
 def holds(rows: Rows, key: Key, change: Change) -> bool:
     """Is exactly that change there?"""
-    held = change_of(rows, key)
-    return held is not None and is_same(held, change)
-
-
-def is_same(held: Change, change: Change) -> bool:
-    """Is that the change, be it that a hub has passed it on as its own?"""
-    return held == change or (held.origin.startswith("hub") and held._replace(origin=change.origin) == change)
+    return change_of(rows, key) == change
 
 
 def change_of(rows: Rows, key: Key) -> Change | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -15,7 +15,6 @@ CLIENTS = 24
 TORRENTS = 4
 TTLS_SECONDS = (120, 4500, 4500)
 FORGERIES = (
-    "forged origin",
     "own name",
     "gap",
     "future",
@@ -23,9 +22,18 @@ FORGERIES = (
     "rubbish",
     "illegal",
     "unannounced",
+    "second end",
     "cut short",
 )
 COMMANDS = ("reset", "reset full", "disable")
+MEMORIES = ("with its snapshot", "with nothing", "saved")
+"""What a process that is killed knows again once it is back."""
+Release: TypeAlias = Literal["3", "4"]
+"""4 is made up: it speaks protocol 4 besides 3, and has a table more, of notes."""
+ROLES = ("own", "mesh", "hub")
+"""What a liar is believed: what it says of itself; what it says of anybody; and it is a hub."""
+NOTES = 6
+"""Keys that notes are written under."""
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +48,9 @@ class Plan:
     skew_seconds: float = 0.0
     torrents: tuple[int, ...] | None = None
     """What its access list allows; None: all."""
+    credential: Literal["mesh", "own"] = "mesh"
+    """Does it link with the mesh's password, or with one of its own, by which it speaks of its own clients only?"""
+    release: Release = "3"
 
 
 @attrs.frozen(kw_only=True)
@@ -98,8 +109,18 @@ def _graph(rng: random.Random) -> tuple[Plan, ...]:
         mode: Literal["mirror", "failover"] = rng.choice(("mirror", "failover")) if len(chosen) > 1 else "mirror"
         torrents = tuple(sorted(rng.sample(range(TORRENTS), 2))) if rng.random() < 0.2 else None
         plans.append(
-            Plan(name=name, forwards=False, hubs=tuple(chosen), mode=mode, skew_seconds=_skew(rng), torrents=torrents)
+            Plan(
+                name=name,
+                forwards=False,
+                hubs=tuple(chosen),
+                mode=mode,
+                skew_seconds=_skew(rng),
+                torrents=torrents,
+                credential=rng.choice(("mesh", "mesh", "own")),
+            )
         )
+    if rng.random() < 1 / 3:
+        plans = [attrs.evolve(plan, release=rng.choice(("3", "4"))) for plan in plans]
     return tuple(plans)
 
 
@@ -117,6 +138,10 @@ class _Author:
         self._edges = [(plan.name, hub) for plan in plans for hub in plan.hubs]
         self._many_hubs = [plan for plan in plans if len(plan.hubs) > 1 and not plan.forwards]
         self._leaves = [plan.name for plan in plans if not plan.forwards]
+        self._hubs = [plan.name for plan in plans if plan.forwards]
+        self._writers = [plan.name for plan in plans if plan.release == "4"]
+        self._guests = 0
+        """Names that were given out."""
         self._long_lived = long_lived
         self._seconds = rng.choice((15.0, 25.0, 40.0))
 
@@ -124,6 +149,8 @@ class _Author:
         rng = self._rng
         events = [self._announce(self._when()) for _ in range(rng.choice((30, 60, 100)))]
         events += [Event(self._when(), "save", (name,)) for name in self._names for _ in range(rng.randrange(3))]
+        if self._writers:
+            events += [self._note(number) for number in range(rng.choice((4, 10, 20)))]
         if rng.random() < 0.25:
             # More at once than a small log holds.
             begun = self._when()
@@ -131,7 +158,7 @@ class _Author:
         weights: dict[Kind, int] = {
             "cut": 3, "outage": 2, "stall": 2, "half-open": 2, "black hole": 2, "slow": 2, "pause": 2, "crash": 4,
             "clock": 1, "password": 1, "hubs": 1, "access": 1, "swallow": 2, "duplicate": 1, "reorder": 1, "forge": 2,
-            "stuck applier": 2, "command": 2,
+            "stuck applier": 2, "command": 2, "pair crash": 2, "namesake": 2, "churn": 1, "liar": 1,
         }  # fmt: skip
         for kind in rng.choices([*weights], [*weights.values()], k=rng.choice((1, 2, 4, 7))):
             arguments = self._arguments(kind)
@@ -157,6 +184,20 @@ class _Author:
             at, "announce", (home, client, rng.randrange(TORRENTS), event, rng.choice((0, 1)), family, variant)
         )
 
+    def _note(self, number: int) -> Event:
+        return Event(
+            self._when(), "note", (self._rng.choice(self._writers), self._rng.randrange(NOTES), f"text {number}")
+        )
+
+    def _clients(self, least: int, most: int) -> str:
+        """Numbers of clients, as one argument."""
+        return ",".join(str(self._rng.randrange(CLIENTS)) for _ in range(self._rng.randint(least, most))) or "none"
+
+    def _guest(self, count: int = 1) -> int:
+        """The number of a guest that nobody else has; of ``count`` guests, the first one's."""
+        first, self._guests = self._guests, self._guests + count
+        return first
+
     def _arguments(self, kind: Kind) -> tuple[Argument, ...] | None:
         """What a fault of some kind needs to be told; None if this mesh cannot have it."""
         rng = self._rng
@@ -178,10 +219,23 @@ class _Author:
             case "pause":
                 return rng.choice(self._names), self._long()
             case "crash":
-                memory = rng.choice(("with its snapshot", "with nothing", "saved"))
+                memory = rng.choice(MEMORIES)
                 return rng.choice(self._names), memory, rng.choice(("told", "told", "silent")), self._long() / 2
+            case "pair crash":
+                memories, told = rng.choices(MEMORIES, k=2), rng.choice(("told", "told", "silent"))
+                return edge, *memories, told, self._long() / 2, self._long() / 2
+            case "namesake":
+                name = rng.choice(self._edges)[0]
+                return name, self._clients(0, 4), rng.choice(("told", "silent")), round(rng.uniform(1, 12), 2)
+            case "churn":
+                count = rng.randint(5, 30)
+                clients = " ".join(self._clients(0, 2) for _ in range(count))
+                return rng.choice(self._hubs), self._guest(count), clients, round(rng.uniform(0.3, 0.9), 2)
+            case "liar":
+                name = f"liar-{self._guest()}"
+                return name, rng.choice(ROLES), rng.choice(self._hubs), round(rng.uniform(2, 15), 2)
             case "clock":
-                by = rng.choice((-300.0, 300.0)) if self._long_lived and rng.random() < 0.5 else rng.choice((-3.0, 3.0))
+                by = rng.choice((-86_400.0, -300.0, 300.0, 86_400.0)) if rng.random() < 0.7 else rng.choice((-3.0, 3.0))
                 return rng.choice(self._names), by, self._long()
             case "password":
                 return rng.choice(self._names), self._long()
@@ -201,5 +255,5 @@ class _Author:
                 return edge, way, self._long()
             case "command":
                 return edge, way, rng.choice(COMMANDS), round(rng.uniform(1, 10), 2)
-            case "announce" | "save":
+            case "announce" | "save" | "note":
                 raise ValueError(f"{kind} is no fault")

@@ -17,6 +17,8 @@ _LOOK_SECONDS = 6.0
 """Longer than a heartbeat: what is not there after the next batch will not come."""
 HEAL_SECONDS = 90.0
 """From the end of the last fault: a soft-split is found, a dialer waits, a handshake fails for its time, and again."""
+HEAL_FROM_LIES_SECONDS = 300.0
+"""The same where a liar was: a node begins its stream anew, once a minute at most, and streams must fall silent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,14 +70,14 @@ def _run(world: World) -> list[str]:
     timeline.run(begun + max((event.at for event in world.scenario.events), default=0.0))
     while deeds.over_at > timeline.now:
         timeline.run(deeds.over_at)
-    world.start_anew_where_clocks_were_wrong()
     calm = timeline.now
     until = calm + _FIRST_LOOK_SECONDS
+    patience_seconds = HEAL_FROM_LIES_SECONDS if world.is_lied_to else HEAL_SECONDS
     while True:
         timeline.run(until)
         problems = amiss(world)
         world.record.healed_seconds = timeline.now - calm
-        if not problems or until >= calm + HEAL_SECONDS:
+        if not problems or until >= calm + patience_seconds:
             return problems
         world.reset_what_stays_split()
         until += _LOOK_SECONDS

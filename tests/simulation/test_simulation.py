@@ -11,12 +11,14 @@ import attrs
 import pytest
 
 from meshtracker.link import split
-from meshtracker.link.intake import Intake
 from meshtracker.link.log import Logs
+from meshtracker.link.receiver import Receiver
 from meshtracker.link.split import Progress, Verdict
+from meshtracker.model import PeerState
 from meshtracker.node.mesh import Mesh
+from meshtracker.swarm.completed_table import CompletedTable
 from meshtracker.swarm.registry import Registry
-from meshtracker.wire.vector import Position
+from meshtracker.wire.vector import StreamId
 from tests.simulation.events import HARMLESS, Event, Kind
 from tests.simulation.runner import Totals, run
 from tests.simulation.scenario import Plan, Scenario, draw
@@ -46,10 +48,11 @@ def test_all_is_well_in_the_end(totals: Totals) -> None:
 @pytest.mark.timeout(600)
 def test_the_seeds_reach_what_they_are_meant_to_reach(totals: Totals) -> None:
     assert set(totals.faults) == set(get_args(Kind)) - HARMLESS
-    assert set(totals.resyncs) >= {"partial", "new node", "new incarnation", "fell behind", "asked for"}
+    assert set(totals.resyncs) >= {"partial", "new node", "lacking", "fell behind", "asked for"}
     assert set(totals.rules) >= {"silent", "inbound", "outbound"}
     assert set(totals.refusals) >= {
-        "authentication", "clock", "disabled", "forged", "future", "gap", "protocol", "soft-split"
+        "authentication", "clock", "disabled", "forged", "future", "gap", "name", "penalty", "protocol", "replaced",
+        "soft-split",
     }  # fmt: skip
     split_faults = {"black hole", "crash", "half-open", "outage", "pause", "stall", "stuck applier", "swallow"}
     assert {fault for fault, _ in totals.found} >= split_faults
@@ -92,7 +95,7 @@ def test_each_rule_finds_what_it_is_for(kind: Kind, arguments: tuple[str | float
     assert not outcome.failed
 
 
-def test_an_earlier_life_that_only_a_hub_elsewhere_remembers_comes_back() -> None:
+def test_rows_that_only_a_hub_elsewhere_remembers_come_back() -> None:
     """The node and the hub that it meets first have both lost everything."""
     plans = (
         Plan(name="hub-0", forwards=True, hubs=()),
@@ -168,35 +171,45 @@ def nervous(progress: Progress, now: float, after_seconds: float) -> Verdict | N
 TRUE_JUDGE = split.judge
 
 
-def forgetful(mesh: Mesh, batch: Any, now: float) -> int:
+def forgetful(mesh: Mesh, batch: Any, found: Any, now: float) -> tuple[int, int]:
     """Loses one batch in ten that are not its own."""
-    if batch.sequence % 10 == 9 and batch.origin != mesh.name:
-        return 0
-    return TRUE_APPLY(mesh, batch, now)
+    if batch.sequence % 10 == 9 and batch.stream.name != mesh.name:
+        return sum(changes.count for _, changes in found), 0
+    return TRUE_APPLY(mesh, batch, found, now)
 
 
 TRUE_APPLY = Mesh._apply
 
 
-def credulous(registry: Registry, swarm: Any, row: Any, address: bytes, family_bytes: int) -> bool:
-    """The last to come wins, however old it is."""
-    pack = swarm.pack(family_bytes)
-    return registry.write(swarm, pack, pack.find(row[0]), row, address) >= 0
+def stubborn(registry: Registry, swarm: Any, row: Any, address: bytes, family_bytes: int, may_add: bool = True) -> bool:
+    """Never takes from others that a client has stopped."""
+    return row[3] != PeerState.REMOVED and TRUE_MERGE(registry, swarm, row, address, family_bytes, may_add)
 
 
-def hoarding(logs: Logs, origin: str, frame: bytes, now: float) -> None:
+TRUE_MERGE = Registry.merge
+
+
+def hoarding(logs: Logs, *arguments: Any, **options: Any) -> None:
     """Never lets a batch go."""
-    stream = logs._streams[origin]
-    stream.position = Position(stream.position.incarnation, stream.position.sequence + 1)
-    stream.frames.append(frame)
-    logs._count_change(origin)
-    logs._ages.append((stream, now))
-    logs._bytes += len(frame)
+    bound, logs._max_bytes = logs._max_bytes, 1 << 60
+    TRUE_APPEND(logs, *arguments, **options)
+    logs._max_bytes = bound
 
 
-def trusting(intake: Intake, origin: str, incarnation: int) -> None:
+TRUE_APPEND = Logs.append
+
+
+def trusting(receiver: Receiver, stream: StreamId) -> None:
     """Takes every stream from everybody."""
-    intake._replica.meet(origin)
+
+
+def miscounting(table: CompletedTable, stream: StreamId, index: int, changes: Any, window: Any) -> int:
+    """Takes no figure twice from one node: a second download is not counted."""
+    changes.records = [record for record in changes.records if record.total < 2]
+    return TRUE_COUNT(table, stream, index, changes, window)
+
+
+TRUE_COUNT = CompletedTable.apply
 
 
 @pytest.mark.parametrize(
@@ -205,17 +218,28 @@ def trusting(intake: Intake, origin: str, incarnation: int) -> None:
         (split, "_RULES", BLIND, "was not found within"),
         (split, "judge", nervous, "false alarm"),
         pytest.param(Mesh, "_apply", forgetful, "lacks client", marks=pytest.mark.interpreted),
-        pytest.param(Registry, "merge", credulous, "said later", marks=pytest.mark.interpreted),
+        pytest.param(Registry, "merge", stubborn, "still shows", marks=pytest.mark.interpreted),
         pytest.param(Logs, "append", hoarding, "bytes of", marks=pytest.mark.interpreted),
-        (Intake, "_check_origin", trusting, "nobody wrote"),
+        pytest.param(CompletedTable, "apply", miscounting, "are counted", marks=pytest.mark.interpreted),
     ],
-    ids=["blind", "nervous", "forgetful", "credulous", "hoarding", "trusting"],
+    ids=["blind", "nervous", "forgetful", "stubborn", "hoarding", "miscounting"],
 )
 def test_a_broken_product_is_caught(
     monkeypatch: pytest.MonkeyPatch, where: object, what: str, fault: object, complaint: str
 ) -> None:
     monkeypatch.setattr(where, what, fault)
     assert complaint in complaints()
+
+
+def test_who_takes_what_another_node_writes_in_its_name_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = (
+        Event(0.0, "announce", ("hub-0", 1, 0, "started", 0, 4, "")),
+        Event(5.0, "forge", ("leaf-0~hub-0", "up", "own name")),
+    )
+    assert not simulate(attrs.evolve(PAIR, events=events)).failed
+    monkeypatch.setattr(Receiver, "_check_speaker", trusting)
+    (violation,) = simulate(attrs.evolve(PAIR, events=events)).record.violations
+    assert "hub-0 took a frame that was forged: own name" in violation
 
 
 # ---------------------------------------------------------------- the same again

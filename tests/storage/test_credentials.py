@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from meshtracker.errors import StartError
-from meshtracker.link.credentials import MIN_ITERATIONS, CredentialList
+from meshtracker.link.proof.credentials import MIN_ITERATIONS, CredentialList
 from meshtracker.storage import credentials
 from meshtracker.storage.credentials import CredentialsFile, edit
 

@@ -48,7 +48,7 @@ def disk_full_after(limit_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_saves_what_the_node_holds(node: Node, path: Path) -> None:
+async def test_saves_what_the_node_holds(node: Node, path: Path, mock_clock: MockClock) -> None:
     service = SnapshotService(node, path, interval_seconds=60)
     assert await service.save()
     snapshot = load_or_set_aside(path, name="a")
@@ -56,6 +56,7 @@ async def test_saves_what_the_node_holds(node: Node, path: Path) -> None:
     assert {key: len(swarm) for key, swarm in snapshot.swarms.items()} == {
         key: len(found) for key, found in rows(node).items()
     }
+    assert snapshot.at_ms == node.clock.wall_ms(trio.current_time())
     statistics = service.statistics(trio.current_time())
     assert (statistics.saved, statistics.failed, statistics.error) == (1, 0, "")
     assert statistics.saved_bytes == len(content(path))
@@ -126,7 +127,9 @@ async def test_announces_go_on_meanwhile(node: Node, path: Path, monkeypatch: py
     for key, expected in before.items():
         packs = snapshot.swarms[key].packs()
         found = {
-            (row.identity, row.stamp, "a", row.state, address) for pack in packs for row, address in pack.entries()
+            (row.identity, row.stamp, snapshot.streams[row.origin], row.state, address)
+            for pack in packs
+            for row, address in pack.entries()
         }
         assert found >= expected
 

@@ -23,7 +23,7 @@ def save(path: Path, *, name: str = "a", swarms: int = 2) -> bytes:
     node = make_node(name, 7)
     fill(node, swarms=swarms, clients=3, now=START)
     file = SnapshotFile(path)
-    for piece in encode(node):
+    for piece in encode(node, START):
         file.write(piece)
     file.commit()
     file.discard()

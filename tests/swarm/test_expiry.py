@@ -5,19 +5,17 @@ from __future__ import annotations
 import random
 
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState
-from meshtracker.swarm.expiry import STEP_ROWS, Sweep
-from meshtracker.swarm.origins import Origins
+from meshtracker.swarm.expiry import COMPLETED_TTL_MS, STEP_ROWS, Sweep
 from meshtracker.swarm.peers import Row
 from meshtracker.swarm.registry import Registry
+from meshtracker.swarm.streams import OWN
+from meshtracker.wire.vector import StreamId
+from tests.swarm.support import check_counts, index_of, registry_of
 
 TTL_SECONDS = 100
 WALL_MS = 1_000_000
 OLD = (WALL_MS - TTL_SECONDS * 1000 - 1) << STAMP_COUNTER_BITS
 YOUNG = (WALL_MS - TTL_SECONDS * 1000) << STAMP_COUNTER_BITS
-
-
-def registry_of() -> Registry:
-    return Registry(origins=Origins("self"), max_peers=10**6, max_peers_per_swarm=10**6, max_peers_per_origin=10**6)
 
 
 def put(registry: Registry, swarm: int, client: int, stamp: int, state: PeerState = PeerState.LEECHER) -> None:
@@ -48,6 +46,7 @@ def test_one_round_lets_go_exactly_what_is_old() -> None:
     gone = sum(sweep.step(WALL_MS) for _ in range(steps + 2))
     assert gone == 9000 - young == registry.expired
     assert stamps(registry) == [YOUNG] * young
+    check_counts(registry)
     assert registry.peers + registry.tombstones == young
 
 
@@ -110,4 +109,58 @@ def test_time_passes_within_a_round() -> None:
     assert len(stamps(registry)) == 1
     for _ in range(3):
         sweep.step(WALL_MS + 1)
+    assert not registry.swarms
+
+
+# ---------------------------------------------------------------- figures of completed downloads
+
+
+def sweep_all(registry: Registry, wall_ms: int, *, ttl_seconds: float = TTL_SECONDS) -> int:
+    """One round and a bit; returns how many rows were let go."""
+    sweep = Sweep(registry, peer_ttl_seconds=ttl_seconds)
+    return sum(sweep.step(wall_ms) for _ in range(sweep.steps_per_round() + 2))
+
+
+def test_a_figure_of_completed_downloads_outlives_the_peers_by_far() -> None:
+    registry = registry_of()
+    wall_ms = COMPLETED_TTL_MS + WALL_MS
+    other = index_of(registry, StreamId("a", 1))
+    kept, aged, mixed = (bytes([number]) * 20 for number in range(3))
+    registry.merge_completed(kept, "self", (5, WALL_MS, OWN))
+    registry.merge_completed(aged, "self", (6, WALL_MS - 1, OWN))
+    registry.merge_completed(mixed, "self", (7, WALL_MS - 1, OWN))
+    registry.merge_completed(mixed, "a", (8, WALL_MS, other))
+    put(registry, 0, 1, OLD)
+
+    assert sweep_all(registry, wall_ms) == 1
+    assert {key: swarm.completed for key, swarm in registry.swarms.items()} == {
+        kept: {"self": (5, WALL_MS, OWN)},
+        mixed: {"a": (8, WALL_MS, other)},
+    }
+    assert registry.swarms[mixed].counts()[2] == 8
+    check_counts(registry)
+
+    # Figures are no peers: they are not counted among those that aged out.
+    assert sweep_all(registry, wall_ms + 1) == 0
+    assert registry.expired == 1
+    assert not registry.swarms
+    check_counts(registry)
+
+
+def test_a_stream_whose_last_figure_aged_out_can_be_forgotten() -> None:
+    registry = registry_of()
+    stream = StreamId("a", 1)
+    registry.merge_completed(bytes(20), "a", (1, 0, index_of(registry, stream)))
+    assert registry.streams.rows(stream) == 1
+    sweep_all(registry, COMPLETED_TTL_MS + 1)
+    registry.streams.forget(stream)
+
+
+def test_a_figure_is_kept_as_long_as_peers_are_if_that_is_longer() -> None:
+    registry = registry_of()
+    registry.merge_completed(bytes(20), "self", (1, 0, OWN))
+    ttl_seconds = 2 * COMPLETED_TTL_MS / 1000
+    sweep_all(registry, 2 * COMPLETED_TTL_MS, ttl_seconds=ttl_seconds)
+    assert registry.swarms
+    sweep_all(registry, 2 * COMPLETED_TTL_MS + 1, ttl_seconds=ttl_seconds)
     assert not registry.swarms

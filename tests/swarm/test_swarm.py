@@ -57,15 +57,40 @@ def test_there_is_no_ipv6_pack_until_there_is_an_ipv6_peer() -> None:
     assert swarm.packs() == (swarm.v4, six)
 
 
-@pytest.mark.parametrize("totals", [[(0, 3), (1, 4)], [(1, 4), (0, 3)], [(0, 1), (1, 4), (0, 3), (0, 2)]])
-def test_completed_downloads_add_up_over_origins_and_never_go_back(totals: list[tuple[int, int]]) -> None:
+def test_completed_downloads_add_up_over_nodes() -> None:
     swarm = Swarm()
-    for origin, total in totals:
-        swarm.count_completed(origin, total)
-    _, _, downloaded, _ = swarm.counts()
-    assert downloaded == 7
+    assert swarm.completed is None
+    swarm.set_completed("a", (3, 100, 1))
+    swarm.set_completed("b", (4, 100, 2))
+    assert swarm.counts() == ScrapeAnswer(0, 0, 7, 0)
+    # A figure takes the place of the one before, also if it is of another stream of that node.
+    swarm.set_completed("a", (5, 90, 3))
+    assert swarm.counts()[2] == swarm.downloaded == 9
+    assert swarm.completed == {"a": (5, 90, 3), "b": (4, 100, 2)}
 
 
-def test_count_completed_says_what_is_new() -> None:
+def test_a_figure_that_is_taken_out_counts_no_more() -> None:
     swarm = Swarm()
-    assert [swarm.count_completed(0, total) for total in (2, 2, 1, 3)] == [True, False, False, True]
+    swarm.set_completed("a", (3, 100, 1))
+    swarm.set_completed("b", (4, 100, 2))
+    assert swarm.take_completed("a") == (3, 100, 1)
+    assert swarm.counts()[2] == 4
+    for name in ("a", "c"):
+        with pytest.raises(KeyError):
+            swarm.take_completed(name)
+    assert swarm.take_completed("b") == (4, 100, 2)
+    # Most swarms never have one, and are smaller without a dictionary.
+    assert swarm.completed is None
+    with pytest.raises(KeyError):
+        swarm.take_completed("b")
+    assert swarm.counts()[2] == 0
+
+
+def test_a_swarm_of_filled_packs_counts_clients_in_both_families_once() -> None:
+    source = Swarm()
+    for size in (6, 18):
+        for number in range(3):
+            source.put(source.pack(size), -1, Row(identity_of(number), 0, 0, PeerState.SEEDER), bytes([number]) * size)
+    made = Swarm.from_packs(source.v4, source.v6)
+    assert made.counts() == source.counts() == ScrapeAnswer(3, 0, 0, 0)
+    assert Swarm.from_packs(source.v4, None).counts() == ScrapeAnswer(3, 0, 0, 0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from meshtracker.errors import WireError
 from meshtracker.wire.varint import decode_varint, encode_varint
@@ -24,3 +27,11 @@ def test_varint(value: int) -> None:
 def test_varints_are_bounded(encoded: bytes) -> None:
     with pytest.raises(WireError):
         decode_varint(encoded, 0)
+
+
+@given(st.binary(max_size=12), st.integers(0, 14))
+def test_arbitrary_bytes(data: bytes, at: int) -> None:
+    with contextlib.suppress(WireError):
+        value, end = decode_varint(data, at)
+        assert 0 <= value < 1 << 63
+        assert at < end <= len(data)

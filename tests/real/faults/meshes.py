@@ -39,9 +39,16 @@ def plan_three(
 @contextlib.asynccontextmanager
 async def run_three(plans: Iterable[Plan]) -> AsyncIterator[tuple[Node, Node, Node]]:
     """Run hub, ``a`` and ``b``, all links synced."""
-    async with contextlib.AsyncExitStack() as stack:
-        hub, a, b = [await stack.enter_async_context(plan.run()) for plan in plans]
-        for node in (hub, a, b):
-            await node.wait_serving()
-            await node.wait_synced(2 if node is hub else 1)
+    async with run_all(plans) as (hub, a, b):
         yield hub, a, b
+
+
+@contextlib.asynccontextmanager
+async def run_all(plans: Iterable[Plan]) -> AsyncIterator[list[Node]]:
+    """Run a hub, which is first, and its leaves, all links synced."""
+    async with contextlib.AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(plan.run()) for plan in plans]
+        for node in nodes:
+            await node.wait_serving()
+            await node.wait_synced(len(nodes) - 1 if node is nodes[0] else 1)
+        yield nodes

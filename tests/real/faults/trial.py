@@ -81,10 +81,11 @@ async def endure(
         assert verdict.seconds <= TIMES.bound_seconds + LATE_SECONDS, verdict
 
 
-def assert_served(crowd: Crowd) -> None:
-    """Every client was answered, and none waited long."""
+def assert_served(crowd: Crowd, *, refused: int = 0) -> None:
+    """Every client was answered, at most ``refused`` of them at the second attempt, and none waited long."""
     assert crowd.answered > 0
     assert crowd.unanswered == 0, crowd
+    assert crowd.refused <= refused, crowd
     assert crowd.slowest_seconds < SLOWEST_SECONDS, crowd
 
 

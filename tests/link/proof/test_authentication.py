@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshtracker.errors import LinkError
-from meshtracker.link.authentication import FAILED, Credential, Prover, Verifier, channel_binding
-from meshtracker.link.credentials import MAX_ITERATIONS, MIN_ITERATIONS, CredentialList
+from meshtracker.errors import CloseCode, LinkError
+from meshtracker.link.proof.authentication import FAILED, Credential, Prover, Verifier, channel_binding
+from meshtracker.link.proof.credentials import MAX_ITERATIONS, MIN_ITERATIONS, CredentialList
 from meshtracker.wire.frame import FrameType
 from tests.mouth_to_mouth import NOW, Link, node, settle, synced
 
@@ -214,10 +214,10 @@ def test_a_stranger_sees_no_difference(password: str | None) -> None:
         nonce = said[said.index(b"r=") + 2 : said.index(b",s=")]
         seen.add(said.replace(nonce, b"N" * len(nonce)))
         assert link.hub.authentication_failed
-        assert link.hub.refusal_kind == "authentication"
+        assert link.hub.refusal is CloseCode.AUTHENTICATION
     [told] = seen
     assert b",s=" + base64.b64encode(LISTED.salt) + b",i=4096" in told
-    assert told.endswith(b"d6:reason21:authentication failede")
+    assert told.endswith(b"d4:codei5e6:reason21:authentication failede")
     assert FrameType.AUTH_FINAL.value not in (told[0], told[4])
 
 
@@ -339,7 +339,35 @@ def test_a_node_is_who_it_proved_to_be() -> None:
     leaf.mesh.name = "other"
     settle(link)
     assert link.leaf.reason == link.hub.reason == "the node says it is 'other' but proved to be 'leaf'"
-    assert link.hub.refusal_kind == "name"
+    assert link.hub.refusal is link.leaf.code is CloseCode.AUTHENTICATION
+
+
+@pytest.mark.parametrize(("says", "forwards"), [("other", False), ("leaf", True)])
+def test_who_proves_its_password_is_no_failed_proof_whatever_it_says_then(says: str, *, forwards: bool) -> None:
+    """A listener throttles the addresses of those that fail: a setting that is wrong is no guessed password."""
+    leaf, hub = node("leaf", forwards=forwards), node("hub", forwards=True)
+    link = Link(leaf, hub, leaf_credential=OWN, hub_credential=listener())
+    leaf.mesh.name = says
+    settle(link)
+    assert link.hub.refusal is CloseCode.AUTHENTICATION
+    assert not link.hub.authentication_failed
+
+
+def test_both_ends_know_a_failed_proof() -> None:
+    link = Link(node("leaf"), node("hub", forwards=True), leaf_credential=WRONG, hub_credential=listener())
+    settle(link)
+    assert [end.authentication_failed for end in link.ends] == [True, True]
+    assert [end.code for end in link.ends] == [CloseCode.AUTHENTICATION] * 2
+
+
+def test_a_proof_that_was_revoked_is_no_failed_one() -> None:
+    credential = listener()
+    link = synced(node("leaf"), node("hub", forwards=True), leaf_credential=OWN, hub_credential=credential)
+    credential.update(LISTED.without("leaf"))
+    link.hub.check_credential(NOW)
+    settle(link)
+    assert [end.code for end in link.ends] == [CloseCode.AUTHENTICATION] * 2
+    assert [end.authentication_failed for end in link.ends] == [False, False]
 
 
 def test_so_it_is_with_the_mesh_password() -> None:
@@ -366,7 +394,7 @@ def test_a_leafs_credential_is_not_for_a_hub(name: str, password: str, *, is_let
     if not is_let_in:
         assert link.leaf.reason == link.hub.reason
         assert link.hub.reason.startswith("leaf says it is a hub (it has link.listen), but its credential is that of")
-        assert link.hub.refusal_kind == "authentication"
+        assert link.hub.refusal is CloseCode.AUTHENTICATION
 
 
 @pytest.mark.parametrize(
@@ -387,7 +415,7 @@ def test_the_mesh_password_need_not_make_a_hub(name: str, password: str, *, forw
     )
     settle(link)
     assert link.hub.is_closed is not is_let_in
-    assert link.hub.refusal_kind == ("" if is_let_in else "authentication")
+    assert link.hub.refusal is (None if is_let_in else CloseCode.AUTHENTICATION)
 
 
 def test_a_revoked_node_loses_its_link_and_nobody_else() -> None:
@@ -401,3 +429,32 @@ def test_a_revoked_node_loses_its_link_and_nobody_else() -> None:
     assert revoked.leaf.reason == revoked.hub.reason == "the credential of leaf was revoked or replaced"
     assert revoked.leaf.told_by_peer
     assert not any(end.is_closed for end in other.ends)
+
+
+# ---------------------------------------------------------------- who may speak of other nodes' streams
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "hubs_are_listed", "may_speak"),
+    [
+        ("leaf", "the leaf's own", False, False),
+        ("hubs", "the hub's own", False, True),
+        ("other", "right password", False, True),
+        ("hubs", "the hub's own", True, True),
+        ("other", "right password", True, False),
+    ],
+)
+def test_a_listener_tells_the_dialer_whether_it_may_speak(
+    name: str, password: str, *, hubs_are_listed: bool, may_speak: bool
+) -> None:
+    link = synced(
+        node(name),
+        node("hub", forwards=True),
+        leaf_credential=Credential(password),
+        hub_credential=Credential("right password", LISTED, hubs_are_listed=hubs_are_listed),
+    )
+    assert link.leaf.peer is not None
+    assert link.leaf.peer.may_speak is may_speak
+    # The hub that was dialled may.
+    assert link.hub.peer is not None
+    assert link.hub.peer.may_speak

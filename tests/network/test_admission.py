@@ -9,7 +9,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from meshtracker.network.door import Door, Entry, ListenPolicy
+from meshtracker.network.admission import Admission, Entry, ListenPolicy
 from meshtracker.throttle import site
 
 NOW = 1000.0
@@ -20,12 +20,14 @@ def packed(address: str) -> bytes:
     return ipaddress.ip_address(address).packed
 
 
-def door(**changes: int) -> Door:
+def door(**changes: int) -> Admission:
     limits = {"max_handshakes": 8, "max_attempts_per_minute": 10, "max_failures_per_minute": 2} | changes
-    return Door(ListenPolicy(allowed_networks=(HERE, ip_network("2001:db8::/32")), **limits))
+    return Admission(ListenPolicy(allowed_networks=(HERE, ip_network("2001:db8::/32")), **limits))
 
 
-def entries(at: Door, address: str, count: int, now: float = NOW, under_way: tuple[bytes, ...] = ()) -> list[Entry]:
+def entries(
+    at: Admission, address: str, count: int, now: float = NOW, under_way: tuple[bytes, ...] = ()
+) -> list[Entry]:
     return [at.judge(packed(address), lambda: under_way, now) for _ in range(count)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshtracker.link.credentials import (
+from meshtracker.link.proof.credentials import (
     MAX_ITERATIONS,
     MIN_ITERATIONS,
     NO_KEYS,
