@@ -154,14 +154,14 @@ class PeerTable:
         registry = self._merging.registry
         for info_hash, swarm in list(registry.swarms.items()):
             for pack in swarm.packs():
-                for identity, written, index, state in list(unpack_rows(bytes(pack.rows))):
+                for (identity, written, index, state), known in pack.entries():
                     if index != OWN and written <= newest:
                         continue
                     position = pack.find(identity)
                     if index != OWN:
                         registry.drop(swarm, pack, position)
                         continue
-                    address = b"" if state == _REMOVED else pack.address(position)
+                    address = b"" if state == _REMOVED else known
                     registry.write(
                         swarm, pack, position, (identity, written + 1 if keeps_age else stamp, OWN, state), address
                     )
