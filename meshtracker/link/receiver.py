@@ -190,7 +190,7 @@ class Receiver:
     def lacks(self, theirs: Vector) -> int:
         """Batches that the peer knows, and would send, and that are not known here.
 
-        Of what this node has forgotten ``theirs`` forgets too.
+        Streams that this node refused are taken out of ``theirs``.
         """
         lacking = 0
         for stream, position in list(theirs.items()):

@@ -63,7 +63,7 @@ class Sender:
         self._taken_up: set[StreamId] = set()
         """Streams that were taken up, whether they are sent on or not."""
         self.skipped_bytes = 0
-        """Of what the peer has no interest in."""
+        """Bytes of records that were cut out, for the peer does not track their torrents."""
         self._replica = replica
         self._peer = peer
         self._theirs = theirs

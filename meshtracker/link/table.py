@@ -39,7 +39,10 @@ class Table(Protocol):
         """One word, told in HELLO."""
 
     def read(self, section: bytes, base: int, *, strict: bool) -> Any:
-        """The records of a section as `Changes`. Raises `WireError`; ``strict``: also for what nobody honest writes."""
+        """The records of a section as `Changes`. Raises `WireError`.
+
+        ``strict``: it raises also for a record that no honest node writes.
+        """
 
     def apply(self, stream: StreamId, index: int, changes: Any, window: Window) -> int:
         """Merge them, but for those stamped outside of ``window``; returns how many changed something.

