@@ -1,12 +1,13 @@
-"""Batches and records of the tests of a node's side of its links."""
+"""What the tests of a node and its mesh share: nodes, batches and records at hand, and what a node has become."""
 
 from __future__ import annotations
 
 from meshtracker.model import PeerState
 from meshtracker.node.node import Node
+from meshtracker.swarm.access import Access
 from meshtracker.swarm.completed_table import COMPLETED_TABLE
 from meshtracker.swarm.peer_table import PEER_TABLE
-from meshtracker.wire.batch import Batch, Section, encode_batch
+from meshtracker.wire.batch import Batch, Section, decode_batch, encode_batch
 from meshtracker.wire.completed_record import CompletedRecord, encode_completed
 from meshtracker.wire.frame import MAX_PAYLOAD_BYTES, FrameDecoder, FrameType
 from meshtracker.wire.peer_record import PeerRecord, encode_group, encode_record
@@ -18,6 +19,8 @@ TORRENT = b"h" * 20
 X = StreamId("x", 500)
 """The stream of another node."""
 TABLE_NAMES = ("peers", "completed")
+MAX_FUTURE_MS = 60_000
+"""`MeshPolicy.max_future_seconds` by default."""
 
 
 def opened(encoded: bytes) -> tuple[FrameType, bytes]:
@@ -69,3 +72,27 @@ def listener_of(**options: object) -> Node:
     made = node("n", **options)  # type: ignore[arg-type]
     have(made, X)
     return made
+
+
+def allow(*torrents: bytes) -> Access:
+    """An access list that allows only these torrents."""
+    return Access("allow", frozenset(torrents))
+
+
+def sealed(owner: Node, sequence: int) -> Batch:
+    """A batch of a node's own stream."""
+    frame = owner.mesh.frame(owner.mesh.own, sequence)
+    assert frame is not None
+    return decode_batch(opened(frame)[1])
+
+
+def own_position(owner: Node) -> Position:
+    """How far a node's own stream is."""
+    position = owner.mesh.position(owner.mesh.own)
+    assert position is not None
+    return position
+
+
+def completed_of(owner: Node) -> int:
+    """Completed downloads of the torrent that `announce` is about, as a scrape says it."""
+    return owner.scrape([bytes(20)])[0].downloaded
