@@ -153,6 +153,9 @@ def test_sections_of_unknown_tables_come_through_a_hub_to_a_node_that_may_know_t
     assert other.mesh.statistics().unknown_sections == 1
 
 
+# ---------------------------------------------------------------- all or nothing
+
+
 def state_of(owner: Node) -> tuple[Any, ...]:
     """All that a batch may change."""
     completed = {

@@ -64,6 +64,9 @@ def test_a_snapshot_that_breaks_off_does_not_bring_what_was_left_out() -> None:
     assert owner.mesh.vector_for(TABLE_NAMES)[X] == NOWHERE
 
 
+# ---------------------------------------------------------------- rows beside a stream
+
+
 def test_rows_beside_a_stream_change_its_digest_so_that_others_are_sent_them() -> None:
     owner = listener_of()
     receive(owner, batch_of(record_of(1)))
