@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshtracker.model import PeerState
+from meshtracker.model import AnnounceAnswer, PeerState
 from meshtracker.node.node import Node
 from meshtracker.swarm.access import Access
 from meshtracker.swarm.completed_table import COMPLETED_TABLE
@@ -16,6 +16,9 @@ from tests.mouth_to_mouth import NOW, WALL_OFFSET_SECONDS, node
 
 WALL_MS = int((NOW + WALL_OFFSET_SECONDS) * 1000)
 TORRENT = b"h" * 20
+"""Of the records made here."""
+ANNOUNCED = bytes(20)
+"""The torrent that `announce` is about unless it is told of another."""
 X = StreamId("x", 500)
 """The stream of another node."""
 TABLE_NAMES = ("peers", "completed")
@@ -94,5 +97,28 @@ def own_position(owner: Node) -> Position:
 
 
 def completed_of(owner: Node) -> int:
-    """Completed downloads of the torrent that `announce` is about, as a scrape says it."""
-    return owner.scrape([bytes(20)])[0].downloaded
+    """Completed downloads of `ANNOUNCED`, as a scrape says it."""
+    return owner.scrape([ANNOUNCED])[0].downloaded
+
+
+def changes(owner: Node) -> int:
+    """How many changes of clients a node has told the mesh of."""
+    return owner.statistics(NOW).tracker.changes
+
+
+def counts(owner: Node) -> tuple[int, int, int, int]:
+    """Complete, incomplete, downloaded and downloaders of `ANNOUNCED`."""
+    [answer] = owner.scrape([ANNOUNCED])
+    return answer.complete, answer.incomplete, answer.downloaded, answer.downloaders
+
+
+def peers(answer: AnnounceAnswer) -> set[int]:
+    """Ports of the IPv4 peers."""
+    return {int.from_bytes(answer.peers[at + 4 : at + 6], "big") for at in range(0, len(answer.peers), 6)}
+
+
+def row_of_client(client: int, ahead_seconds: float, state: int = PeerState.LEECHER) -> PeerRecord:
+    """What another node wrote of a client of `announce`, by a clock that is ahead of this one's."""
+    identity = b"-MT0001-%012d" % client + (100 + client).to_bytes(4, "big")
+    stamp = int((NOW + WALL_OFFSET_SECONDS + ahead_seconds) * 1000) << 16 | 5
+    return PeerRecord(identity, stamp, state, 6, b"" if state == PeerState.REMOVED else b"\x0a\0\0\1\x1a\xe1")

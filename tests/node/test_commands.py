@@ -6,14 +6,7 @@ import pytest
 
 from meshtracker.errors import CloseCode
 from meshtracker.link.transitions import State
-from meshtracker.node.commands import (
-    CommandError,
-    DisableLinks,
-    EnableLinks,
-    ForgetLinks,
-    ResetLinks,
-    UnknownLinkError,
-)
+from meshtracker.node.commands import CommandError, DisableLinks, EnableLinks, ForgetLinks, ResetLinks, UnknownLinkError
 from meshtracker.node.node import KEPT_COMMANDS, Node
 from meshtracker.wire.link import encode_end_of_burst
 from tests.mouth_to_mouth import NOW, WALL_OFFSET_SECONDS, Link, announce, node, rows, session, settle, synced

@@ -8,13 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshtracker.link.outgoing import MAX_DIRECTED
-from meshtracker.node.directed import (
-    MAX_PENDING,
-    TAKEN_AT_ONCE,
-    TAKEN_PER_SECOND,
-    Answer,
-    UndeliverableError,
-)
+from meshtracker.node.directed import MAX_PENDING, TAKEN_AT_ONCE, TAKEN_PER_SECOND, Answer, UndeliverableError
 from meshtracker.node.node import Node
 from meshtracker.wire.link import MAX_DEADLINE_MS, MAX_DIRECTED_BYTES, MAX_HOPS, Directed, DirectedKind
 from tests.mouth_to_mouth import NOW, Link, live, node, settle, swallow_all, synced

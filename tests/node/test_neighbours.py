@@ -6,13 +6,7 @@ import pytest
 
 from meshtracker.link.split import Verdict
 from meshtracker.node.commands import Disabled
-from meshtracker.node.neighbours import (
-    FORGIVEN_SECONDS,
-    MAX_NEIGHBOURS,
-    MAX_PENALTY_SECONDS,
-    Neighbours,
-    Penalty,
-)
+from meshtracker.node.neighbours import FORGIVEN_SECONDS, MAX_NEIGHBOURS, MAX_PENALTY_SECONDS, Neighbours, Penalty
 
 WHY = Disabled(caller="alice", reason="repairs")
 HUB = "hub.example.org:59100"
