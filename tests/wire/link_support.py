@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import strategies as st
 
 from meshtracker.errors import CloseCode
 from meshtracker.model import PeerState
+from meshtracker.wire import bencode
 from meshtracker.wire.batch import MAX_KIND, Batch, Section, decode_batch, encode_batch
 from meshtracker.wire.completed_record import MAX_COMPLETED, CompletedRecord, completed_records, encode_completed
 from meshtracker.wire.frame import HEADER, MAX_PAYLOAD_BYTES, FrameDecoder, FrameType
@@ -271,6 +273,15 @@ EXAMPLES: dict[str, bytes] = {
 """Whole frames."""
 SAMPLES = [(name, kind_of(encoded), payload_of(encoded)) for name, encoded in EXAMPLES.items()]
 SAMPLE_IDS = list(EXAMPLES)
+PAYLOADS = {name: payload for name, _, payload in SAMPLES}
+
+
+def decoded_fields(name: str) -> dict[Any, Any]:
+    """The bencoded dictionary of an example."""
+    fields = bencode.decode(PAYLOADS[name], max_bytes=MAX_PAYLOAD_BYTES)
+    assert isinstance(fields, dict)
+    return fields
+
 
 MESSAGES: list[tuple[st.SearchStrategy[Message], Callable[..., bytes]]] = [
     (auths, lambda auth: control(auth.kind, **{key.decode(): value for key, value in auth.fields.items()})),
