@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -92,35 +93,38 @@ def ahead_seconds(node: Node) -> float:
     return round(node.clock.wall_seconds(trio.current_time()) - time.time(), 3)
 
 
-@pytest.mark.parametrize(("step_seconds", "warnings"), [(0.5, []), (-0.9, []), (30.0, [30.0]), (-59.0, [-59.0])])
-async def test_a_small_step_of_the_systems_clock_is_followed_at_once(
-    autojump_clock: MockClock, system: SystemClock, step_seconds: float, warnings: list[float]
-) -> None:
+@asynccontextmanager
+async def watched_clock() -> AsyncIterator[tuple[Node, Sequence[EventDict]]]:
+    """A node that watches the system's clock, between two of its looks, and what it logs."""
     node = make_node()
-    own = node.mesh.own
     with capture_logs() as entries:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(upkeep.watch_clock, node)
             await trio.sleep(0.5)
-            system.offset_seconds += step_seconds
-            assert ahead_seconds(node) == -step_seconds
-            await trio.sleep(1)
-            assert ahead_seconds(node) == 0
+            yield node, entries
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("step_seconds", "warnings"), [(0.5, []), (-0.9, []), (30.0, [30.0]), (-59.0, [-59.0])])
+async def test_a_small_step_of_the_systems_clock_is_followed_at_once(
+    autojump_clock: MockClock, system: SystemClock, step_seconds: float, warnings: list[float]
+) -> None:
+    async with watched_clock() as (node, entries):
+        own = node.mesh.own
+        system.offset_seconds += step_seconds
+        assert ahead_seconds(node) == -step_seconds
+        await trio.sleep(1)
+        assert ahead_seconds(node) == 0
     assert [entry["by_seconds"] for entry in entries] == warnings
     assert node.mesh.own == own
 
 
 async def test_the_clock_is_left_alone_while_it_keeps_time(autojump_clock: MockClock, system: SystemClock) -> None:
-    node = make_node()
-    with capture_logs() as entries:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(upkeep.watch_clock, node)
-            for _ in range(10):
-                # What was adjusted gradually is not a step.
-                system.offset_seconds += 0.01
-                await trio.sleep(1)
-            nursery.cancel_scope.cancel()
+    async with watched_clock() as (node, entries):
+        for _ in range(10):
+            # What was adjusted gradually is not a step.
+            system.offset_seconds += 0.01
+            await trio.sleep(1)
     assert entries == []
     assert ahead_seconds(node) == pytest.approx(-0.1)
 
@@ -129,44 +133,34 @@ async def test_the_clock_is_left_alone_while_it_keeps_time(autojump_clock: MockC
 async def test_a_large_step_is_believed_once_it_has_stood_for_ten_seconds(
     autojump_clock: MockClock, system: SystemClock, step_seconds: float, begins_anew: bool
 ) -> None:
-    node = make_node()
-    own = node.mesh.own
-    with capture_logs() as entries:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(upkeep.watch_clock, node)
-            await trio.sleep(0.5)
-            system.offset_seconds += step_seconds
-            # First seen at 1 s.
-            await trio.sleep(10)
-            assert ahead_seconds(node) == -step_seconds
-            assert node.mesh.own == own
-            assert [entry["event"] for entry in entries] == [
-                "the system's clock leapt: waiting whether that stands",
-            ]
-            await trio.sleep(1)
-            assert ahead_seconds(node) == 0
-            assert (node.mesh.own != own) is begins_anew
-            await trio.sleep(60)
-            nursery.cancel_scope.cancel()
+    async with watched_clock() as (node, entries):
+        own = node.mesh.own
+        system.offset_seconds += step_seconds
+        # First seen at 1 s.
+        await trio.sleep(10)
+        assert ahead_seconds(node) == -step_seconds
+        assert node.mesh.own == own
+        assert [entry["event"] for entry in entries] == [
+            "the system's clock leapt: waiting whether that stands",
+        ]
+        await trio.sleep(1)
+        assert ahead_seconds(node) == 0
+        assert (node.mesh.own != own) is begins_anew
+        await trio.sleep(60)
     assert [entry["event"] for entry in entries][1:] == ["the system's clock was set"]
     assert [entry["by_seconds"] for entry in entries] == [step_seconds, step_seconds]
 
 
 async def test_a_large_step_that_is_taken_back_was_none(autojump_clock: MockClock, system: SystemClock) -> None:
-    node = make_node()
-    own = node.mesh.own
-    with capture_logs() as entries:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(upkeep.watch_clock, node)
-            await trio.sleep(0.5)
-            for _ in range(3):
-                system.offset_seconds -= 86_400
-                await trio.sleep(9)
-                assert ahead_seconds(node) == 86_400
-                system.offset_seconds += 86_400
-                await trio.sleep(2)
-                assert ahead_seconds(node) == 0
-            nursery.cancel_scope.cancel()
+    async with watched_clock() as (node, entries):
+        own = node.mesh.own
+        for _ in range(3):
+            system.offset_seconds -= 86_400
+            await trio.sleep(9)
+            assert ahead_seconds(node) == 86_400
+            system.offset_seconds += 86_400
+            await trio.sleep(2)
+            assert ahead_seconds(node) == 0
     assert {entry["event"] for entry in entries} == {"the system's clock leapt: waiting whether that stands"}
     assert len(entries) == 3
     assert node.mesh.own == own

@@ -253,18 +253,23 @@ def test_pieces_of_a_snapshot_are_not_held() -> None:
 # ---------------------------------------------------------------- what waits for a peer that does not read
 
 
-def test_directed_messages_for_a_node_that_reads_nothing_are_bounded() -> None:
-    link, _ = linked()
-    message = Directed(
+def request(source: str, target: str) -> Directed:
+    """A directed message with a large body."""
+    return Directed(
         kind=DirectedKind.REQUEST,
-        source="hub",
-        target="peer",
+        source=source,
+        target=target,
         number=1,
         topic="ping",
         deadline_ms=60_000,
         hops=8,
         body=bytes(10_000),
     )
+
+
+def test_directed_messages_for_a_node_that_reads_nothing_are_bounded() -> None:
+    link, _ = linked()
+    message = request("hub", "peer")
     taken = [link.hub.send_directed(message, NOW) for _ in range(1000)]
     assert 0 < taken.count(True) <= MAX_DIRECTED
     assert not taken[-1]
@@ -273,16 +278,7 @@ def test_directed_messages_for_a_node_that_reads_nothing_are_bounded() -> None:
 
 def test_directed_messages_of_a_peer_are_dropped_beyond_the_allowance() -> None:
     link, hub = linked()
-    message = Directed(
-        kind=DirectedKind.REQUEST,
-        source="peer",
-        target="hub",
-        number=1,
-        topic="ping",
-        deadline_ms=60_000,
-        hops=8,
-        body=bytes(10_000),
-    )
+    message = request("peer", "hub")
     for number in range(1000):
         link.hub.receive_data(encode_directed(attrs.evolve(message, number=number)), NOW)
     assert link.hub.state is State.SYNCED, link.hub.reason

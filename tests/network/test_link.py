@@ -162,13 +162,20 @@ async def test_tls_on_the_dialing_side_only(log: Log) -> None:
     assert "is link.tls off on one side" in told.leaf
 
 
+async def answer_to_version(version: int, port: int) -> bytes:
+    """All that a hub says to a node of that version."""
+    answer = bytearray()
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        first = control(FrameType.AUTH_FIRST, v=version, mechanism="SCRAM-SHA-256", message="n,,n=x,r=y")
+        await stream.send_all(first)
+        async for data in stream:
+            answer += data
+    return bytes(answer)
+
+
 async def test_another_protocol_version(log: Log) -> None:
     async with listening(place("hub", forwards=True), secure=False) as hub:
-        answer = bytearray()
-        async with await trio.open_tcp_stream("127.0.0.1", hub.port) as stream:
-            await stream.send_all(control(FrameType.AUTH_FIRST, v=9, mechanism="SCRAM-SHA-256", message="n,,n=x,r=y"))
-            async for data in stream:
-                answer += data
+        answer = await answer_to_version(9, hub.port)
         told = "the listening node speaks version 3 of the link protocol, the dialling node version 9"
         assert f"{told}: upgrade the listening node".encode() in answer
         await until(lambda: any(told in str(entry["event"]) for entry in log))
@@ -180,11 +187,7 @@ async def test_another_protocol_version(log: Log) -> None:
 async def test_a_node_of_protocol_2_is_told_that_it_is_older(log: Log) -> None:
     """It says one number, and reads of CLOSE the reason only."""
     async with listening(place("hub", forwards=True), secure=False) as hub:
-        answer = bytearray()
-        async with await trio.open_tcp_stream("127.0.0.1", hub.port) as stream:
-            await stream.send_all(control(FrameType.AUTH_FIRST, v=2, mechanism="SCRAM-SHA-256", message="n,,n=x,r=y"))
-            async for data in stream:
-                answer += data
+        answer = await answer_to_version(2, hub.port)
         assert b"upgrade the dialling node" in answer
 
 

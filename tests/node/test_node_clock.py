@@ -53,16 +53,27 @@ def test_a_clock_that_is_set_far_back_begins_a_new_stream_and_judges_all_anew(st
     assert max(row[1] for row in rows(tracker).values() if row[3] == "n") > wall_ms << 16
 
 
-@pytest.mark.parametrize("step_seconds", [-60.0, -1.0, 0.5, 60.0])
-def test_a_clock_that_is_set_a_little_back_or_forth_changes_nothing_but_the_time(step_seconds: float) -> None:
+def linked() -> tuple[Node, Link]:
+    """A hub of two streams, and the link of a leaf that knows them."""
     tracker = listener_of(forwards=True)
     link = synced(node("a"), tracker)
     of_two_streams(tracker)
     settle(link)
+    return tracker, link
+
+
+def set_clock_and_begin_nothing_anew(tracker: Node, step_seconds: float) -> None:
+    """Its stream, its rows and what it knows of others are as they were."""
     before = (tracker.mesh.own, tracker.mesh.vector(), rows(tracker))
     tracker.set_clock(step_seconds, NOW)
     assert (tracker.mesh.own, tracker.mesh.vector(), rows(tracker)) == before
     assert tracker.mesh.statistics().began_anew == 0
+
+
+@pytest.mark.parametrize("step_seconds", [-60.0, -1.0, 0.5, 60.0])
+def test_a_clock_that_is_set_a_little_back_or_forth_changes_nothing_but_the_time(step_seconds: float) -> None:
+    tracker, link = linked()
+    set_clock_and_begin_nothing_anew(tracker, step_seconds)
     assert link.states == (State.SYNCED, State.SYNCED)
     assert tracker.clock.wall_ms(NOW) == int((NOW + WALL_OFFSET_SECONDS + step_seconds) * 1000)
 
@@ -70,14 +81,8 @@ def test_a_clock_that_is_set_a_little_back_or_forth_changes_nothing_but_the_time
 @pytest.mark.parametrize("step_seconds", [60.001, 3600.0])
 def test_a_clock_that_is_set_far_forth_needs_no_new_stream_but_new_links(step_seconds: float) -> None:
     """Nothing that it stamped or took is from the future. Others may refuse its clock now, and say so."""
-    tracker = listener_of(forwards=True)
-    link = synced(node("a"), tracker)
-    of_two_streams(tracker)
-    settle(link)
-    before = (tracker.mesh.own, tracker.mesh.vector(), rows(tracker))
-    tracker.set_clock(step_seconds, NOW)
-    assert (tracker.mesh.own, tracker.mesh.vector(), rows(tracker)) == before
-    assert tracker.mesh.statistics().began_anew == 0
+    tracker, link = linked()
+    set_clock_and_begin_nothing_anew(tracker, step_seconds)
     settle(link)
     assert {end.code for end in link.ends} == {CloseCode.RESET}
     again = Link(node("a"), tracker)

@@ -8,6 +8,7 @@ import pytest
 
 from meshtracker.link.transitions import State
 from meshtracker.model import Event, PeerState
+from meshtracker.node.node import Node
 from meshtracker.wire.peer_record import PeerRecord
 from tests.mouth_to_mouth import NOW, announce, node, rows, settle, synced
 from tests.node.support import TORRENT, WALL_MS, batch_of, changes, counts, listener_of, receive, row_of_client
@@ -19,14 +20,20 @@ CLIENT_DEEDS: list[tuple[dict[str, Any], int]] = [
 ]
 
 
+def noting_listener() -> tuple[Node, list[PeerRecord]]:
+    """A node that knows the stream of x, and the changes that it notes for the mesh."""
+    tracker = listener_of()
+    noted: list[PeerRecord] = []
+    tracker.mesh.on_note = lambda _, record: noted.append(record)
+    return tracker, noted
+
+
 @pytest.mark.parametrize(("fields", "state"), CLIENT_DEEDS)
 @pytest.mark.parametrize("ahead_seconds", [-1.0, 0.0, 0.001, 30.0, 59.999])
 def test_a_clients_announce_wins_over_a_row_that_another_node_stamped_ahead(
     ahead_seconds: float, fields: dict[str, Any], state: int
 ) -> None:
-    tracker = listener_of()
-    noted: list[PeerRecord] = []
-    tracker.mesh.on_note = lambda _, record: noted.append(record)
+    tracker, noted = noting_listener()
     there = row_of_client(1, ahead_seconds)
     receive(tracker, batch_of(there, base_ms=min(WALL_MS, there.stamp >> 16)))
     announce(tracker, 1, info_hash=TORRENT, **fields)
@@ -44,9 +51,7 @@ def test_a_clients_announce_wins_over_a_row_that_another_node_stamped_ahead(
 def test_a_row_that_another_node_stamped_too_far_ahead_stays_and_nothing_is_noted(
     ahead_seconds: float, fields: dict[str, Any], state: int
 ) -> None:
-    tracker = listener_of()
-    noted: list[PeerRecord] = []
-    tracker.mesh.on_note = lambda _, record: noted.append(record)
+    tracker, noted = noting_listener()
     receive(tracker, batch_of(row_of_client(1, ahead_seconds)))
     before = rows(tracker)
     answer = announce(tracker, 1, info_hash=TORRENT, **fields)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
-from meshtracker.errors import CloseCode
+from meshtracker.errors import CloseCode, WireError
 from meshtracker.model import PeerState
 from meshtracker.wire import bencode
 from meshtracker.wire.batch import MAX_KIND, Batch, Section, decode_batch, encode_batch
@@ -281,6 +282,14 @@ def decoded_fields(name: str) -> dict[Any, Any]:
     fields = bencode.decode(PAYLOADS[name], max_bytes=MAX_PAYLOAD_BYTES)
     assert isinstance(fields, dict)
     return fields
+
+
+def refuse_each(name: str, key: str, bad: list[Any]) -> None:
+    """An example is refused with any of these values in one of its fields."""
+    good = decoded_fields(name)
+    for value in bad:
+        with pytest.raises(WireError):
+            decode(kind_of(EXAMPLES[name]), bencode.encode(good | {key.encode(): value}))
 
 
 MESSAGES: list[tuple[st.SearchStrategy[Message], Callable[..., bytes]]] = [

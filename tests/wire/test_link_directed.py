@@ -7,12 +7,9 @@ from typing import Any
 import attrs
 import pytest
 
-from meshtracker.errors import WireError
-from meshtracker.wire import bencode
-from meshtracker.wire.frame import FrameType
-from meshtracker.wire.link import MAX_DEADLINE_MS, MAX_DIRECTED_BYTES, MAX_HOPS, decode, encode_directed
+from meshtracker.wire.link import MAX_DEADLINE_MS, MAX_DIRECTED_BYTES, MAX_HOPS, encode_directed
 from meshtracker.wire.vector import MAX_NAME_BYTES
-from tests.wire.link_support import DIRECTED, LIMIT, TOO_LARGE_BODY, decoded_fields, read
+from tests.wire.link_support import DIRECTED, LIMIT, TOO_LARGE_BODY, read, refuse_each
 
 
 @pytest.mark.parametrize(
@@ -29,10 +26,7 @@ from tests.wire.link_support import DIRECTED, LIMIT, TOO_LARGE_BODY, decoded_fie
     ],
 )
 def test_each_field_of_a_directed_message_is_bounded(key: str, bad: list[Any]) -> None:
-    good = decoded_fields("directed")
-    for value in bad:
-        with pytest.raises(WireError):
-            decode(FrameType.DIRECTED, bencode.encode(good | {key.encode(): value}))
+    refuse_each("directed", key, bad)
 
 
 def test_the_largest_directed_message_is_taken() -> None:
