@@ -9,10 +9,10 @@ import pytest
 
 from meshtracker.errors import CloseCode, LinkError, WireError
 from meshtracker.link.proof.authentication import FAILED, Credential
-from meshtracker.link.proof.credentials import MIN_ITERATIONS, CredentialList
 from meshtracker.link.proof.handshake import Handshake
 from meshtracker.wire.frame import FrameDecoder, FrameType
 from meshtracker.wire.link import VERSIONS, Auth, decode
+from tests.link.proof.support import LISTED, SPEAKERS
 from tests.link.support import hello_of
 from tests.mouth_to_mouth import BINDING, CREDENTIAL, node
 
@@ -138,23 +138,7 @@ def test_a_dialer_is_who_it_proved_to_be() -> None:
     leaf.check_hello(attrs.evolve(hello, name="any"))
 
 
-LISTED = (
-    CredentialList(b"0123456789abcdef", MIN_ITERATIONS)
-    .with_password("leaf", "leaf", "the leaf's own")
-    .with_password("hub-b", "hub", "the hub's own")
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "password", "hubs_are_listed", "may_speak"),
-    [
-        ("leaf", "the leaf's own", False, False),
-        ("hub-b", "the hub's own", False, True),
-        ("other", "right password", False, True),
-        ("hub-b", "the hub's own", True, True),
-        ("other", "right password", True, False),
-    ],
-)
+@pytest.mark.parametrize(("name", "password", "hubs_are_listed", "may_speak"), SPEAKERS)
 def test_who_may_speak_of_other_nodes(name: str, password: str, *, hubs_are_listed: bool, may_speak: bool) -> None:
     leaf = dialer(Credential(password), name=name)
     hub = listener(Credential("right password", LISTED, hubs_are_listed=hubs_are_listed))
