@@ -5,7 +5,7 @@ One ring a stream, one bound in bytes over all of them; the oldest batch of all 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 
 import attrs
 
@@ -55,8 +55,9 @@ class Logs:
         self._forgotten: dict[StreamId, Position] = {}
         self.changes = 0
         """Of all streams since the start."""
-        self._changed: dict[StreamId, int] = {}
-        """The number of each stream's latest change, the latest of all at the end."""
+        self._changed: OrderedDict[StreamId, int] = OrderedDict()
+        """The number of each stream's latest change, the latest of all at the end: in a dict whose last entries are
+        moved all the time, who looks from the end would have to pass all the holes that they left."""
 
     def position(self, stream: StreamId) -> Position | None:
         """How far a stream has been applied."""
@@ -67,13 +68,13 @@ class Logs:
         """All positions."""
         return {stream: known.position for stream, known in self._streams.items()}
 
-    def changed_after(self, change: int) -> list[tuple[StreamId, int]]:
-        """Streams that have changed since `changes` was ``change``, with the number of that change; the latest last."""
+    def changed_after(self, change: int) -> list[StreamId]:
+        """Streams that have changed since `changes` was ``change``, also those forgotten since; the latest last."""
         streams = []
         for stream, latest in reversed(self._changed.items()):
             if latest <= change:
                 break
-            streams.append((stream, latest))
+            streams.append(stream)
         streams.reverse()
         return streams
 
@@ -115,8 +116,8 @@ class Logs:
 
     def _count_change(self, stream: StreamId) -> None:
         self.changes += 1
-        self._changed.pop(stream, None)
         self._changed[stream] = self.changes
+        self._changed.move_to_end(stream)
 
     def silent_since(self, moment: float) -> list[StreamId]:
         """Streams that have not grown since then."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 import attrs
 
 from meshtracker.errors import CloseCode, LinkError
-from meshtracker.link.replica import Replica
+from meshtracker.link.replica import Replica, Taken
 from meshtracker.link.resync_plan import resync_text
 from meshtracker.wire.batch import Batch
 from meshtracker.wire.link import BatchFrame, Burst, Hello, SnapshotEnd, StreamPlan
-from meshtracker.wire.vector import MAX_STREAMS, Position, StreamId, Vector
+from meshtracker.wire.vector import MAX_STREAMS, NOWHERE, Position, StreamId, Vector
 
 
 @attrs.define
@@ -27,10 +27,17 @@ class _UnderWay:
     records: int = 0
     news: int = 0
     """Records that changed something."""
+    newest: int = 0
+    """The latest stamp in them."""
     beside: int = 0
     """Records of batches that came between the pieces."""
     latest: int | None = None
     """Sequence of the last batch that came between its pieces."""
+
+    def take(self, taken: Taken) -> None:
+        """Some of its rows have come."""
+        self.news += taken.news
+        self.newest = max(self.newest, taken.newest)
 
 
 class Receiver:
@@ -74,8 +81,8 @@ class Receiver:
                     is_conflict=plan.conflict, is_known=is_known, before=known, news=news
                 )
                 self._replica.begin_snapshot(stream)
-            elif news:
-                self._note_rows_beside(stream, now)
+            elif before is not None:
+                self._give_up(stream, before, now)
         if stream.name in self.resync or len(self.resync) < MAX_STREAMS:
             self.resync[stream.name] = resync_text(plan)
         how = f"full resync: {plan.reason}" if plan.full else f"partial resync after batch {plan.after}"
@@ -97,9 +104,9 @@ class Receiver:
             _check_next(under_way, batch)
         if under_way is not None and self._is_ahead(batch):
             # The snapshot will bring what lies between; its end says that this batch was in it.
-            count, news = self._replica.apply_rows(batch, now, is_direct=is_direct)
-            under_way.news += news
-            records: int | None = count
+            taken = self._replica.apply_rows(batch, now, is_direct=is_direct)
+            under_way.take(taken)
+            records: int | None = taken.records
         else:
             records = self._replica.apply_batch(batch, frame.payload, now, is_direct=is_direct)
         if under_way is not None:
@@ -121,9 +128,9 @@ class Receiver:
         if not self._takes(batch.stream):
             return
         under_way = self._under_way(batch.stream)
-        count, news = self._replica.apply_rows(batch, now, is_direct=batch.stream == self._peer.stream)
-        under_way.records += count
-        under_way.news += news
+        taken = self._replica.apply_rows(batch, now, is_direct=batch.stream == self._peer.stream)
+        under_way.take(taken)
+        under_way.records += taken.records
 
     def end_snapshot(self, end: SnapshotEnd, now: float) -> None:
         """A snapshot is complete, if all records that were sent have come."""
@@ -144,6 +151,8 @@ class Receiver:
             end.position,
             now,
             tables=self._peer.tables,
+            newest=under_way.newest,
+            beside=end.beside,
             is_conflict=under_way.is_conflict,
             replaces=replaces,
         )
@@ -153,8 +162,9 @@ class Receiver:
         if replaces:
             self.unshared_rows += max(0, more)
         elif self._was_unknown(under_way):
-            # What came before without a position was a part of this, if all are honest.
-            if end.position.sequence and more > 0:
+            # What came before without a position was a part of this, if all are honest. Where there is still none, all
+            # rows are told by the digest.
+            if more > 0 if end.position.sequence else under_way.news and self._stayed(end.stream, under_way):
                 self._note_rows_beside(end.stream, now)
         elif under_way.news and (under_way.is_known or (under_way.is_conflict and self._stayed(end.stream, under_way))):
             self._note_rows_beside(end.stream, now)
@@ -166,14 +176,18 @@ class Receiver:
     def _stayed(self, stream: StreamId, under_way: _UnderWay) -> bool:
         """Is the digest the one from before a conflict? Others have it that lack the rows that came."""
         mine = self._replica.position(stream)
-        return mine is not None and under_way.before is not None and mine.digest == under_way.before.digest
+        return mine is not None and mine.digest == (under_way.before or NOWHERE).digest
 
     def stop(self, now: float) -> None:
         """The link is over: what came of snapshots that did not end is to reach the others all the same."""
         for stream, under_way in self._snapshots.items():
-            if under_way.news:
-                self._note_rows_beside(stream, now)
+            self._give_up(stream, under_way, now)
         self._snapshots.clear()
+
+    def _give_up(self, stream: StreamId, under_way: _UnderWay, now: float) -> None:
+        # The stream's own node may be about to send the rest.
+        if under_way.news and stream != self._peer.stream:
+            self._replica.note_rows_beside(stream, now, at_once=True)
 
     def _note_rows_beside(self, stream: StreamId, now: float) -> None:
         # The stream's own node may be about to send the rest.
@@ -184,8 +198,7 @@ class Receiver:
         if not self._peer.forwards:
             raise LinkError(f"a leaf sent swarms of {batch.stream.name}", code=CloseCode.FORGED)
         if batch.stream != self._replica.own and self._takes(batch.stream):
-            count, _ = self._replica.apply_rows(batch, now, is_direct=batch.stream == self._peer.stream)
-            self.records += count
+            self.records += self._replica.apply_rows(batch, now, is_direct=batch.stream == self._peer.stream).records
 
     def lacks(self, theirs: Vector) -> int:
         """Batches that the peer knows, and would send, and that are not known here.

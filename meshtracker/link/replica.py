@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Set
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from meshtracker.link.table import Tables
 from meshtracker.wire.batch import Batch
 from meshtracker.wire.link import Hello
 from meshtracker.wire.vector import Position, StreamId, Vector
+
+
+class Taken(NamedTuple):
+    """What came of rows that were sent."""
+
+    records: int
+    news: int
+    """Records that changed something."""
+    newest: int
+    """The latest stamp in them."""
 
 
 class Replica(Protocol):
@@ -23,9 +33,8 @@ class Replica(Protocol):
     def own(self) -> StreamId:
         """The stream that this node writes at present."""
 
-    @property
-    def is_whole(self) -> bool:
-        """Does this node keep all that it is sent, so that it can send others' streams too?"""
+    def keeps(self, stream: StreamId) -> bool:
+        """Is nothing left out of this node's copy of a stream, so that it can be sent on as a whole?"""
 
     def rows(self, stream: StreamId) -> int:
         """Rows of a stream here."""
@@ -57,8 +66,12 @@ class Replica(Protocol):
     def seal(self, now: float) -> None:
         """Put what this node's own clients have changed into its stream."""
 
-    def changed_after(self, change: int) -> tuple[int, list[tuple[StreamId, int]]]:
-        """The number of the latest change of a stream, and the streams changed after ``change``, each with its own."""
+    @property
+    def changes(self) -> int:
+        """The number of the latest change of a stream."""
+
+    def changed_after(self, change: int) -> list[StreamId]:
+        """Streams that have changed since, also those that are forgotten; the latest last."""
 
     def digest_at(self, stream: StreamId, sequence: int) -> int | None:
         """The digest after a batch, if the logs hold all that came after it."""
@@ -90,18 +103,18 @@ class Replica(Protocol):
         its node has no room left. Nothing is applied then.
         """
 
-    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> tuple[int, int]:
-        """Apply rows that say nothing of how far a stream is known; returns the records, and how many were news.
-
-        Raises as `apply_batch`.
-        """
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> Taken:
+        """Apply rows that say nothing of how far a stream is known. Raises as `apply_batch`."""
 
     def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
         """Rows of a stream have come of which its position says nothing: others are to be sent them all the same.
 
         Its digest changes, so whoever compares it with his own sends all rows, and is sent them. Not ``at_once``: only
-        if the stream grows no longer, and has not been sent whole meanwhile.
+        if the stream grows no longer, for its later batches tell of them.
         """
+
+    def rows_beside(self, stream: StreamId) -> int:
+        """The latest stamp of rows that came without their batches, and of which the digest does not tell; 0: none."""
 
     def begin_snapshot(self, stream: StreamId) -> None:
         """All rows of a stream are about to come."""
@@ -113,12 +126,16 @@ class Replica(Protocol):
         now: float,
         *,
         tables: Collection[str],
+        newest: int = 0,
+        beside: int = 0,
         is_conflict: bool = False,
         replaces: bool = False,
     ) -> None:
-        """All rows of a stream have come, of those tables: it is known up to ``position``, at least.
+        """All rows of a stream have come, of those tables, stamped up to ``newest``: it is known up to ``position``,
+        at least.
 
-        ``is_conflict``: the two ends had read it otherwise. ``replaces``: exactly up to it, whatever was known before.
+        ``beside``: see `rows_beside`, of the sender. ``is_conflict``: the two ends had read it otherwise. ``replaces``:
+        exactly up to it, whatever was known before.
         """
 
     def want_anew(self) -> None:

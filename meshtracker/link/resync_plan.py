@@ -39,13 +39,13 @@ def resync_text(plan: StreamPlan) -> str:
 def may_offer(replica: Replica, peer: Hello, stream: StreamId) -> bool:
     """Is a stream one that this node sends that peer in a burst?
 
-    A hub sends all of them, a leaf the one that it writes. If it keeps all that it hears, a leaf also sends what it
+    A hub sends all of them, a leaf the one that it writes. Of which it has left out nothing, a leaf also sends what it
     wrote in earlier lives, and others' streams if the peer lets it (`Hello.may_speak`).
     """
     if stream == peer.stream:
         return False
     is_trusted = stream.name == replica.name or peer.may_speak
-    return replica.forwards or stream == replica.own or (is_trusted and replica.is_whole)
+    return replica.forwards or stream == replica.own or (is_trusted and replica.keeps(stream))
 
 
 def plan_burst(replica: Replica, peer: Hello, theirs: Vector, *, everything: bool) -> list[StreamPlan]:

@@ -7,7 +7,7 @@ reads slowly costs no memory: it catches up from the logs, and past their end by
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator, Set
 
 import attrs
@@ -36,7 +36,7 @@ MAX_FETCHES = 32
 class _Snapshot:
     """A snapshot on its way; the stream's cursor moves on meanwhile."""
 
-    stream: StreamId
+    plan: StreamPlan
     pieces: Iterator[tuple[bytes, int]]
     records: int = 0
 
@@ -60,8 +60,6 @@ class Sender:
         """
         self.sent: dict[str, str] = {}
         """By node: how a stream of its was last brought up, for the operator."""
-        self._taken_up: set[StreamId] = set()
-        """Streams that were taken up, whether they are sent on or not."""
         self.skipped_bytes = 0
         """Bytes of records that were cut out, for the peer does not track their torrents."""
         self._replica = replica
@@ -69,8 +67,11 @@ class Sender:
         self._theirs = theirs
         self._interest = interest
         self._trusts_peer = trusts_peer
+        # Without those that this node has forgotten, as if it forgot them now.
         self._cursors: Vector = {
-            stream: position for stream, position in theirs.items() if position.sequence and stream != peer.stream
+            stream: position
+            for stream, position in theirs.items()
+            if position.sequence and stream != peer.stream and not replica.has_forgotten(stream)
         }
         if replica.position(replica.own) == BEGINNING:
             # Nothing is written yet: what will be is sent as it comes.
@@ -79,12 +80,17 @@ class Sender:
         """Streams of the burst that are not sent yet, and how far they are to be."""
         self._announcements: deque[StreamPlan] = deque()
         """Plans that the peer is to be told of before their data."""
-        self._fulls: dict[StreamId, bool] = {}
+        self._fulls: dict[StreamId, tuple[StreamPlan, bool]] = {}
         """Snapshots that are not begun: are they sent even if the peer has learned the stream from others meanwhile?"""
         self._snapshot: _Snapshot | None = None
+        self._sent_whole: dict[StreamId, _Snapshot] = {}
+        """Snapshots of which all rows were sent; their ends are not, for more follow."""
+        self._ends: dict[StreamId, _Snapshot] = {}
+        """The same once no more follow: these ends are next, after the batches up to `_before_ends`."""
+        self._before_ends: Vector = {}
         self._fetches: deque[tuple[Iterator[bytes], Vector]] = deque()
         self._batch_is_next = False
-        self._waiting: deque[StreamId] = deque()
+        self._waiting: OrderedDict[StreamId, None] = OrderedDict()
         """Streams that may have more, or must wait with it, as their turns come."""
         self._number = 0
         self._sent_at: dict[StreamId, int] = {}
@@ -93,8 +99,9 @@ class Sender:
         """How far the peer was brought to in streams that it forgot, for they had no rows there."""
         self._unsure: set[StreamId] = set()
         """Streams that the peer told of before it had what was on its way."""
-        self._change = 0
-        """The replica's, up to which `_waiting` has all that changed: of many streams few do between two frames."""
+        self._change = replica.changes
+        """Up to which `_waiting` has all that changed: of many streams few do between two frames. What changed before
+        the link is up to the burst, or each new link would look at all streams that were ever forgotten."""
         for plan in plan_burst(replica, peer, theirs, everything=everything):
             self._targets[plan.stream] = plan.position
             self._take_up(plan, anyway=everything)
@@ -122,13 +129,6 @@ class Sender:
             and not may_offer(self._replica, self._peer, stream)
             and self._theirs.get(stream, NOWHERE).sequence < max(1, mine.sequence)
         )
-
-    def offer(self) -> None:
-        """This node may keep all that it hears since the peer's swarms have come: what it may send now, it does."""
-        for plan in plan_burst(self._replica, self._peer, self._theirs, everything=False):
-            if not self._follows(plan.stream) and plan.stream not in self._taken_up:
-                self._targets[plan.stream] = plan.position
-                self._take_up(plan)
 
     def note_forgotten(self, stream: StreamId) -> None:
         """The peer knows a stream no longer, for it has no rows there; it goes on from where it was."""
@@ -176,8 +176,8 @@ class Sender:
             return self._announce()
         self._batch_is_next = not self._batch_is_next
         if self._batch_is_next:
-            return self._next_batch() or self._next_piece(now)
-        return self._next_piece(now) or self._next_batch()
+            return self._next_batch() or self._next_piece(now) or self._next_end()
+        return self._next_piece(now) or self._next_batch() or self._next_end()
 
     def _announce(self) -> bytes:
         """Tell the peer of the streams that follow."""
@@ -189,7 +189,8 @@ class Sender:
         return stream == self._replica.own or (self._replica.forwards and stream != self._peer.stream)
 
     def _is_under_way(self, stream: StreamId) -> bool:
-        return self._snapshot is not None and self._snapshot.stream == stream
+        is_begun = self._snapshot is not None and self._snapshot.plan.stream == stream
+        return is_begun or stream in self._sent_whole or stream in self._ends
 
     def _take_up(self, plan: StreamPlan, *, anyway: bool = False) -> None:
         """Begin with a plan, which the peer is told of before its data; ``anyway``: see `_fulls`."""
@@ -200,18 +201,18 @@ class Sender:
             self._replica.want_anew()
             return
         self.sent[stream.name] = resync_text(plan)
-        self._taken_up.add(stream)
         self._announcements.append(plan)
         if plan.full:
             self._cursors.pop(stream, None)
-            self._fulls[stream] = anyway or plan.conflict
+            self._fulls[stream] = plan, anyway or plan.conflict
+            # If the cursor fell off the log meanwhile, the receiver is told to begin again too.
+            self._sent_whole.pop(stream, None)
+            self._ends.pop(stream, None)
             if self._is_under_way(stream):
-                # The cursor fell off the log meanwhile: the receiver is told to begin again too.
                 self._snapshot = None
         else:
             self._cursors[stream] = Position(plan.after, self._replica.digest_at(stream, plan.after) or 0)
-            if stream not in self._waiting:
-                self._waiting.append(stream)
+            self._await(stream)
 
     # ------------------------------------------------------------ snapshots
 
@@ -224,28 +225,55 @@ class Sender:
                 return piece
             self._fetches.popleft()
             return encode_swarms_end(known)
-        if self._snapshot is None and not self._begin_snapshot(now):
-            return b""
-        snapshot = self._snapshot
-        if snapshot is None:
-            return b""
-        piece, records = next(snapshot.pieces, (b"", 0))
-        snapshot.records += records
-        if piece:
-            return piece
-        self._snapshot = None
-        self._targets.pop(snapshot.stream, None)
-        self._sent_at[snapshot.stream] = self._number
-        cursor = self._cursors.get(snapshot.stream, NOWHERE)
-        digest = self._replica.digest_at(snapshot.stream, cursor.sequence) or 0
-        return encode_snapshot_end(
-            SnapshotEnd(snapshot.stream, Position(cursor.sequence, digest), records=snapshot.records)
-        )
+        if self._ends and self._is_past_before_ends():
+            return self._next_end()
+        while (snapshot := self._snapshot or self._begin_snapshot(now)) is not None:
+            piece, records = next(snapshot.pieces, (b"", 0))
+            snapshot.records += records
+            if piece:
+                return piece
+            self._snapshot = None
+            self._sent_whole[snapshot.plan.stream] = snapshot
+        if self._sent_whole and not self._ends:
+            self._replica.seal(now)
+            self._ends, self._sent_whole = self._sent_whole, {}
+            self._before_ends = self._replica.vector()
+        return b""
 
-    def _begin_snapshot(self, now: float) -> bool:
+    def _is_past_before_ends(self) -> bool:
+        """Has the peer been sent all that this node knew when the last row of the snapshots was?
+
+        A row that another stream wrote over is in no snapshot of its own stream. Who took that for all before he had
+        the other row would be without both if that was lost with the link and its node.
+        """
+        while self._before_ends:
+            stream, position = next(iter(self._before_ends.items()))
+            cursor = self._cursors.get(stream)
+            if self._follows(stream) and cursor is not None and cursor.sequence < position.sequence:
+                return False
+            del self._before_ends[stream]
+        return True
+
+    def _next_end(self) -> bytes:
+        """Tell the end of a snapshot, if one is due."""
+        if not self._ends:
+            return b""
+        stream, snapshot = next(iter(self._ends.items()))
+        del self._ends[stream]
+        self._targets.pop(stream, None)
+        self._sent_at[stream] = self._number
+        cursor = self._cursors.get(stream, NOWHERE)
+        position = Position(cursor.sequence, self._replica.digest_at(stream, cursor.sequence) or 0)
+        if snapshot.plan.reason != ANSWER and not may_offer(self._replica, self._peer, stream):
+            # This node has begun to leave records out since.
+            position = NOWHERE
+        beside = self._replica.rows_beside(stream)
+        return encode_snapshot_end(SnapshotEnd(stream, position, snapshot.records, beside))
+
+    def _begin_snapshot(self, now: float) -> _Snapshot | None:
         """Begin the next snapshot, if there is one."""
         while self._fulls:
-            stream, anyway = next(iter(self._fulls.items()))
+            stream, (plan, anyway) = next(iter(self._fulls.items()))
             del self._fulls[stream]
             if stream == self._replica.own:
                 # Or rows would go out that no batch has yet.
@@ -265,33 +293,35 @@ class Sender:
                 if is_needless
                 else self._replica.snapshot(stream, now, self._interest, tables=self._peer.tables)
             )
-            self._snapshot = _Snapshot(stream, pieces)
-            if stream not in self._waiting:
-                self._waiting.append(stream)
-            return True
-        return False
+            self._snapshot = _Snapshot(plan, pieces)
+            self._await(stream)
+            return self._snapshot
+        return None
 
     # ------------------------------------------------------------ batches
 
     def _next_batch(self) -> bytes:
         self._await_changed()
         for _ in range(len(self._waiting)):
-            stream = self._waiting.popleft()
+            stream = self._waiting.popitem(last=False)[0]
             # One whose snapshot is not begun comes back with that.
             data = b"" if stream in self._fulls else self._follow(stream)
             if data:
-                self._waiting.append(stream)
+                self._await(stream)
                 return data
             if self._announcements:
                 return self._announce()
         return b""
 
     def _await_changed(self) -> None:
-        change, streams = self._replica.changed_after(self._change)
-        self._change = change
-        for stream, _ in streams:
-            if self._follows(stream) and stream not in self._waiting:
-                self._waiting.append(stream)
+        for stream in self._replica.changed_after(self._change):
+            if self._follows(stream):
+                self._await(stream)
+        self._change = self._replica.changes
+
+    def _await(self, stream: StreamId) -> None:
+        """Its turn comes after those that wait already, unless it is one of them."""
+        self._waiting.setdefault(stream)
 
     def _follow(self, stream: StreamId) -> bytes:
         """The next batch of a stream; none if there is none, or if the peer must be told of it before."""

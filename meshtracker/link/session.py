@@ -15,6 +15,7 @@ from typing import Protocol
 from meshtracker.errors import CloseCode, LinkError, WireError
 from meshtracker.link import greeting, split
 from meshtracker.link.allowance import Allowance
+from meshtracker.link.challenge import CHALLENGE_SECONDS, Challenge
 from meshtracker.link.interest import PeerInterest
 from meshtracker.link.outgoing import Outgoing
 from meshtracker.link.policy import LinkPolicy
@@ -37,8 +38,6 @@ SHOWN_RESYNCS = 20
 """Of them, what status shows."""
 LATE_SECONDS = 1.0
 """A look at the clock that comes later than this was held up by this node itself: see `Progress.forgive`."""
-CHALLENGE_SECONDS = 2.0
-"""A node has this long to say something when another one comes with its name."""
 FETCHED_PER_SECOND = 1000.0
 """Swarms that a leaf may ask for anew, over time; at once as many as it may be narrowed to, twice."""
 
@@ -104,7 +103,7 @@ class LinkSession:
         self._policy = policy
         self._owner = owner
         self._decoder = FrameDecoder()
-        self._progress = Progress(heard_at=now)
+        self._progress = Progress(heard_at=now, looked_at=now)
         self._inbox: deque[tuple[FrameType, bytes]] = deque()
         self._damage: WireError | None = None
         """What is wrong with the bytes after those of the inbox."""
@@ -129,12 +128,7 @@ class LinkSession:
         """What the replica lacked when its vector was sent."""
         self._fetches: deque[int] = deque()
         """The same, for each FETCH that is not answered yet."""
-        self._challenged_at = split.NEVER
-        self._challenged_bytes = 0
-        """What had been received then: a node that says anything is alive."""
-        self._looked_at = now
-        self._away_seconds = 0.0
-        """How long this node itself was away: heartbeats may have waited for it so long."""
+        self._challenge = Challenge()
         self._entered = now
         self._next_heartbeat = self._next_alarm = split.NEVER
         self._received_bytes = self._sent_bytes = 0
@@ -232,8 +226,7 @@ class LinkSession:
 
     def challenge(self, now: float) -> None:
         """Another node has come with the peer's name: the peer keeps it if it is alive."""
-        if self._challenged_at == split.NEVER:
-            self._challenged_at, self._challenged_bytes = now, self._received_bytes
+        if self._challenge.begin(self._received_bytes, now):
             self._outgoing.challenge_is_due = True
 
     def check_credential(self, now: float) -> None:
@@ -248,11 +241,10 @@ class LinkSession:
             return split.NEVER
         if self._phase in HANDSHAKE_STATES:
             return self._entered + self._policy.handshake_timeout_seconds
-        challenged = self._challenged_at + CHALLENGE_SECONDS
         if self._is_split:
-            return min(self._next_heartbeat, self._next_alarm, challenged)
+            return min(self._next_heartbeat, self._next_alarm, self._challenge.due_at)
         look = split.next_look(self._progress, self._policy.soft_split_after_seconds)
-        return min(self._next_heartbeat, look, challenged)
+        return min(self._next_heartbeat, look, self._challenge.due_at)
 
     def handle_deadline(self, now: float) -> None:
         """Send a heartbeat that is due, look for a soft-split; give up on an endless handshake."""
@@ -263,11 +255,13 @@ class LinkSession:
             if now >= self._entered + seconds:
                 self.close(f"still {self._phase.shown} after {seconds:g} s", now, code=CloseCode.TIMEOUT)
             return
-        self._note_away(now)
+        self._progress.looked(now, self._policy.heartbeat_seconds)
         late_seconds = now - self.next_deadline()
         if late_seconds > LATE_SECONDS:
             self._progress.forgive(late_seconds, now)
-        self._look_at_challenge(now)
+        if self._challenge.is_lost(self._received_bytes, now):
+            reason = f"silent for {CHALLENGE_SECONDS:g} s when another node came with its name"
+            self.close(reason, now, code=CloseCode.NAME)
         self._look(now)
         if now >= self._next_heartbeat and not self.is_closed:
             self._next_heartbeat = now + self._policy.heartbeat_seconds
@@ -434,7 +428,7 @@ class LinkSession:
             if interest is not None:
                 self._put(*wire.encode_interest(Interest.TRACK, interest))
         everything = self._everything or bool(self._lacked)
-        self._told_change, _ = self._replica.changed_after(0)
+        self._told_change = self._replica.changes
         vector = self._replica.vector_for(hello.tables)
         position = self._replica.position_for(hello.stream)
         if position is not None and vector[hello.stream].sequence:
@@ -497,13 +491,13 @@ class LinkSession:
             raise LinkError("protocol error: HEARTBEAT before VECTOR")
         if heartbeat.applied_frames > progress.sent_frames:
             raise LinkError("protocol error: a heartbeat confirms more than was sent")
-        self._note_away(now)
+        progress.looked(now, self._policy.heartbeat_seconds)
         greeting.check_clock(
             heartbeat.clock_ms - self._replica.wall_ms(now),
             self._policy.clocks,
             mine=self._replica.name,
             theirs=peer.name,
-            late_seconds=self._policy.soft_split_after_seconds + self._away_seconds,
+            late_seconds=self._policy.soft_split_after_seconds + progress.away_seconds,
         )
         moved = self._learn(heartbeat.vector)
         if heartbeat.answer_at_once:
@@ -558,8 +552,9 @@ class LinkSession:
 
     def _heartbeat(self, now: float) -> bytes:
         """As many HEARTBEAT frames as it takes to tell of all streams that have moved; one at least."""
-        self._told_change, moved = self._replica.changed_after(self._told_change)
-        positions = {stream: self._replica.position(stream) for stream, _ in moved}
+        moved = self._replica.changed_after(self._told_change)
+        self._told_change = self._replica.changes
+        positions = {stream: self._replica.position(stream) for stream in moved}
         if self.peer is not None and self.peer.stream in positions:
             positions[self.peer.stream] = self._replica.position_for(self.peer.stream)
         vector = {stream: position or FORGOTTEN for stream, position in positions.items()}
@@ -594,7 +589,7 @@ class LinkSession:
         self._end_sent = self._progress.sent_frames + 1
         return wire.encode_end_of_burst()
 
-    # ------------------------------------------------------------ soft-splits and challenges
+    # ------------------------------------------------------------ soft-splits
 
     def _look(self, now: float) -> None:
         """Is this a soft-split, still or no longer?"""
@@ -620,18 +615,6 @@ class LinkSession:
         if self._policy.auto_reset:
             self._refuse(str(verdict), CloseCode.SOFT_SPLIT, now)
 
-    def _look_at_challenge(self, now: float) -> None:
-        if self._received_bytes > self._challenged_bytes:
-            self._challenged_at = split.NEVER
-        elif now >= self._challenged_at + CHALLENGE_SECONDS:
-            self.close(
-                f"silent for {CHALLENGE_SECONDS:g} s when another node came with its name", now, code=CloseCode.NAME
-            )
-
-    def _note_away(self, now: float) -> None:
-        self._away_seconds = max(self._away_seconds, now - self._looked_at - self._policy.heartbeat_seconds)
-        self._looked_at = now
-
     def _sync_if_done(self, now: float) -> None:
         if not 0 < self._end_sent <= self._progress.confirmed_frames:
             return
@@ -640,8 +623,6 @@ class LinkSession:
         if self._phase is State.SYNCED and not self.was_synced:
             self.was_synced = True
             self._replica.have_swarms(self._lacked, self._known_at_start)
-            if self._lacked and self._sender is not None:
-                self._sender.offer()
             self._owner.note_synced(self)
 
     # ------------------------------------------------------------ states

@@ -48,6 +48,10 @@ class Progress:
     partial_bytes: int = 0
     """Of a frame that has not come whole."""
     partial_since: float = NEVER
+    looked_at: float = 0.0
+    """When this node last looked."""
+    away_seconds: float = 0.0
+    """The longest that it was away: heartbeats may have waited for it so long."""
     waiting_frames: int = 0
     """Frames that have come whole and are not applied."""
     waiting_since: float = NEVER
@@ -96,6 +100,11 @@ class Progress:
         self.owed = max(self.lost_frames, owed)
         if not self.owed:
             self.data_at = now
+
+    def looked(self, now: float, due_seconds: float) -> None:
+        """This node is there; it looks every ``due_seconds`` unless something holds it up."""
+        self.away_seconds = max(self.away_seconds, now - self.looked_at - due_seconds)
+        self.looked_at = now
 
     def forgive(self, seconds: float, now: float) -> None:
         """This node itself was away (stopped, or too busy to look): that time is nobody's silence."""

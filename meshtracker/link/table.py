@@ -24,7 +24,7 @@ class Changes(Protocol):
     left_out: int
     """Records of another node that nobody honest writes: they are passed over, and counted."""
     newest: int
-    """The latest stamp in them; 0 where the records have none."""
+    """The latest stamp in them; 0 where the records have none. One that is too far ahead makes the node ask again."""
 
 
 class Table(Protocol):

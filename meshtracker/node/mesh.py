@@ -18,8 +18,10 @@ from meshtracker.errors import CloseCode, LinkError, WireError
 from meshtracker.link.clock import HybridClock
 from meshtracker.link.log import Logs
 from meshtracker.link.outbox import Outbox
+from meshtracker.link.replica import Taken
 from meshtracker.link.table import Table, Tables
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState, Window
+from meshtracker.node.copies import Copies
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.node.statistics import MeshStatistics, StreamStatistics
 from meshtracker.node.tables import TABLES, MakeTable
@@ -33,7 +35,7 @@ from meshtracker.wire.batch import DIGEST_SECTION, Batch, Section, encode_batch
 from meshtracker.wire.frame import FrameType, frame
 from meshtracker.wire.link import MAX_INTEREST, Hello
 from meshtracker.wire.peer_record import PeerRecord
-from meshtracker.wire.vector import BEGINNING, DIGEST_BYTES, NOWHERE, Position, StreamId, Vector, above
+from meshtracker.wire.vector import BEGINNING, DIGEST_BYTES, NOWHERE, Position, StreamId, Vector, above, has_rows_beside
 
 DIRECT_MARGIN = 2
 """Times `max_future_seconds` that a stream's own node may stamp ahead of this clock: its clock may be off by one, and
@@ -109,20 +111,7 @@ class Mesh:
         self._lacked = self._had = 0
         """See `lacks_swarms`."""
         self._known_when_lacked: Vector = {}
-        self._lacking: dict[str, set[StreamId]] = {}
-        """Streams whose rows of a table are lacking, for they came from a node without that table."""
-        self._incomplete: set[StreamId] = set()
-        """Streams of which records were not taken for their stamps: one of two clocks was wrong, or they came late."""
-        self._taken_over: set[StreamId] = set()
-        """Streams of earlier lives whose figures of completed downloads this node has made its own."""
-        self._suspect: set[StreamId] = set()
-        """Own streams of before: rows that are in none of their batches may come, and then their digest is altered."""
-        self._disputed: set[StreamId] = set()
-        """Streams of which this node has rows that are in none of their batches: their node is told so."""
-        self._resyncing: set[StreamId] = set()
-        """Those of them that are being sent whole, so far without such records."""
-        self._unfinished: dict[StreamId, float] = {}
-        """Streams to `note_rows_beside` once they grow no longer, and since when."""
+        self._copies = Copies()
         self._max_future_ms = int(policy.max_future_seconds * 1000)
         self._applied_batches = self._future_records = self._left_out = self._unknown_sections = 0
         self._began_anew = self._disowned = 0
@@ -217,11 +206,17 @@ class Mesh:
         self._logs.append(self.own, batch, now)
         self.on_new_batch()
 
-    def resume(self, vector: Vector, now: float) -> None:
-        """Go on from a snapshot: with other streams where it left them. This node's own of then is one of those."""
+    def resume(self, vector: Vector, now: float, *, narrowed: Collection[StreamId] = ()) -> None:
+        """Go on from a snapshot: with other streams where it left them. This node's own of then is one of those.
+
+        ``narrowed``: those of which something may be left out.
+        """
         for stream, position in vector.items():
             if stream != self.own:
                 self._logs.start(stream, position, now)
+                copy = self._copies.of(stream)
+                copy.is_narrowed = stream in narrowed
+                copy.reach = copy.told = self._newest(now, DIRECT_MARGIN) if has_rows_beside(position) else 0
         for index, known in enumerate(self._registry.streams.streams):
             if known is not None and index != OWN and self._logs.position(known) is None:
                 # Every stream that has a number stands in the vector, so that it is forgotten with its last row.
@@ -240,8 +235,8 @@ class Mesh:
         before, self.own = self.own, StreamId(self.name, self._rng.getrandbits(64))
         # Its rows are of the new stream by now, and others may have some that this node lacks.
         self._logs.start(before, NOWHERE, now)
-        if not clock_was_wrong:
-            self._suspect.add(before)
+        # Rows that are in none of its batches may come, and then their digest is altered.
+        self._copies.of(before).is_suspect = not clock_was_wrong
         self._registry.streams.replace_own(self.own)
         self._registry.streams.index(before)
         self._outbox.take()
@@ -266,10 +261,15 @@ class Mesh:
 
     # ------------------------------------------------------------ what sessions read
 
-    @property
-    def is_whole(self) -> bool:
+    def keeps(self, stream: StreamId) -> bool:
         """See `Replica`."""
-        return self.forwards or (self._access.mode == "open" and not self.lacks_swarms())
+        copy = self._copies.find(stream)
+        return self.forwards or copy is None or not copy.is_narrowed
+
+    @property
+    def tracks_all(self) -> bool:
+        """Is nothing left out of what this node is sent?"""
+        return self.forwards or self._access.mode == "open"
 
     def rows(self, stream: StreamId) -> int:
         """See `Replica`."""
@@ -306,14 +306,19 @@ class Mesh:
     def vector_for(self, tables: Collection[str]) -> Vector:
         """See `Replica`."""
         vector = self._logs.vector()
-        lacking = self._incomplete.union(*(streams for name, streams in self._lacking.items() if name in tables))
-        vector.update(dict.fromkeys(lacking & vector.keys(), NOWHERE))
+        vector.update(dict.fromkeys(vector.keys() & self._copies.lacking(tables), NOWHERE))
+        return vector
+
+    def vector_on_disk(self) -> Vector:
+        """The vector for this node's next life, which will not know of what came besides."""
+        vector = self.vector_for(self.tables.names)
+        vector.update(dict.fromkeys(vector.keys() & self._copies.untold(), NOWHERE))
         return vector
 
     def position_for(self, peer: StreamId) -> Position | None:
         """See `Replica`."""
-        known = self._logs.position(peer)
-        if known is None or peer not in self._disputed:
+        known, copy = self._logs.position(peer), self._copies.find(peer)
+        if known is None or copy is None or not copy.is_disputed:
             return known
         return Position(known.sequence, above(known.digest))
 
@@ -321,9 +326,14 @@ class Mesh:
         """See `Replica`."""
         return self._logs.position(stream)
 
-    def changed_after(self, change: int) -> tuple[int, list[tuple[StreamId, int]]]:
+    @property
+    def changes(self) -> int:
         """See `Replica`."""
-        return self._logs.changes, self._logs.changed_after(change)
+        return self._logs.changes
+
+    def changed_after(self, change: int) -> list[StreamId]:
+        """See `Replica`."""
+        return self._logs.changed_after(change)
 
     def digest_at(self, stream: StreamId, sequence: int) -> int | None:
         """See `Replica`."""
@@ -340,7 +350,7 @@ class Mesh:
 
     def tracks(self) -> bytes:
         """A digest of the swarms that the vector speaks of: all if this is a hub; none while some are lacked."""
-        if self.lacks_swarms():
+        if self.lacks_swarms() or (self.tracks_all and not self.forwards and self._copies.any_narrowed()):
             return b""
         return (Access() if self.forwards else self._access).digest()
 
@@ -416,12 +426,18 @@ class Mesh:
         # Nothing fails from here on.
         if not before.sequence and self.rows(stream):
             # Before its first batch a stream has no rows: somebody else has told some.
-            self._disputed.add(stream)
+            self._copies.of(stream).is_disputed = True
             known, before = None, Position(0, above(before.digest))
         if known is None:
             self._logs.start(stream, before, now)
         count, _ = self._apply(batch, changes, now)
-        self._logs.append(stream, frame(FrameType.BATCH, payload), now, digest=self._told_digest(batch))
+        digest = self._told_digest(batch)
+        copy = self._copies.find(stream)
+        if copy is not None and copy.reach:
+            copy.account_for(batch.base - 1)
+        if digest is not None:
+            self._copies.of(stream).is_narrowed = True
+        self._logs.append(stream, frame(FrameType.BATCH, payload), now, digest=digest)
         self._applied_batches += 1
         self.on_new_batch()
         return count
@@ -443,13 +459,27 @@ class Mesh:
         """See `Replica`."""
         return self._logs.forgotten(stream) is not None
 
-    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> tuple[int, int]:
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> Taken:
         """See `Replica`."""
         changes = self._read(batch, now, is_direct=is_direct)
-        if self._logs.position(batch.stream) is None:
-            # Some of its rows are known from now on, and of the stream no more than before.
-            self._logs.start(batch.stream, self._logs.forgotten(batch.stream) or NOWHERE, now)
-        return self._apply(batch, changes, now)
+        self._start(batch.stream, now)
+        count, news = self._apply(batch, changes, now)
+        newest = min(max((found.newest for _, found in changes), default=0), self.newest_taken(now))
+        copy = self._copies.of(batch.stream)
+        if news and copy.is_coming:
+            copy.extend(newest, now)
+        return Taken(count, news, newest)
+
+    def _start(self, stream: StreamId, now: float) -> Position:
+        """Some of a stream's rows are here from now on; returns how far it is known, which is no more than before."""
+        known = self._logs.position(stream)
+        if known is not None:
+            return known
+        forgotten = self._logs.forgotten(stream)
+        self._logs.start(stream, forgotten or NOWHERE, now)
+        # Of what was forgotten for it had no rows, others have some.
+        self._copies.of(stream).is_narrowed = forgotten is not None or not self.tracks_all
+        return forgotten or NOWHERE
 
     def _read(self, batch: Batch, now: float, *, is_direct: bool) -> list[tuple[Table, Any]]:
         """The records of a batch by table. Raises `LinkError` and `WireError`, and has changed nothing then."""
@@ -499,19 +529,28 @@ class Mesh:
         window = Window(
             self._oldest(now), self._clock.wall_ms(now) << STAMP_COUNTER_BITS, self._newest(now, RELAYED_MARGIN)
         )
-        untimely = self.merging.untimely
+        merging = self.merging
+        dropped = merging.dropped
         count = news = 0
         for table, changes in found:
             count += changes.count
             news += table.apply(batch.stream, index, changes, window)
-        if self.merging.untimely > untimely:
-            self._incomplete.add(batch.stream)
-            self._resyncing.discard(batch.stream)
+        if any(changes.newest > window.newest for _, changes in found):
+            # Some were not taken: one of two clocks was wrong, or they came late.
+            copy = self._copies.of(batch.stream)
+            copy.lacking, copy.is_coming = frozenset(self.tables.names), False
+        if merging.dropped > dropped:
+            self._copies.of(batch.stream).is_narrowed = True
         return count, news
+
+    def rows_beside(self, stream: StreamId) -> int:
+        """See `Replica`."""
+        copy = self._copies.find(stream)
+        return copy.reach if copy is not None and copy.reach > copy.told else 0
 
     def begin_snapshot(self, stream: StreamId) -> None:
         """See `Replica`."""
-        self._resyncing.add(stream)
+        self._copies.of(stream).is_coming = True
 
     def finish_snapshot(
         self,
@@ -520,6 +559,8 @@ class Mesh:
         now: float,
         *,
         tables: Collection[str],
+        newest: int = 0,
+        beside: int = 0,
         is_conflict: bool = False,
         replaces: bool = False,
     ) -> None:
@@ -528,36 +569,42 @@ class Mesh:
         if position.sequence and not position.digest:
             # No honest node says so.
             is_conflict, position = True, Position(position.sequence, above(0))
-        if stream in self._suspect and position.sequence:
-            self._suspect.discard(stream)
-            position = Position(position.sequence, above(position.digest))
+        known, copy = self._start(stream, now), self._copies.of(stream)
         if replaces:
-            # This node takes the sender's word, and has nothing to tell of it.
-            self._disputed.discard(stream)
-        elif is_conflict:
-            self._disputed.add(stream)
-        self._unfinished.pop(stream, None)
-        if stream in self._resyncing:
-            self._resyncing.discard(stream)
-            self._incomplete.discard(stream)
-        for table in self.tables.all:
-            lacking = self._lacking.setdefault(table.name, set())
-            if table.name in tables:
-                lacking.discard(stream)
-            else:
-                lacking.add(stream)
-        known = self._logs.position(stream)
-        if known is None or replaces or known < position:
+            copy.reach = copy.told = 0
+        elif is_conflict or has_rows_beside(position):
+            copy.extend(newest, now)
+            copy.told = max(copy.told, newest) if has_rows_beside(position) else 0
+        elif position.sequence and known <= position:
+            copy.account_for(newest)
+        if beside and not replaces:
+            copy.extend(min(beside, self.newest_taken(now)), now)
+        if copy.is_suspect and position.sequence:
+            copy.is_suspect = False
+            position = Position(position.sequence, above(position.digest))
+        # Who takes the sender's word has nothing to tell of it.
+        copy.is_disputed = (copy.is_disputed or is_conflict) and not replaces
+        if copy.is_coming:
+            copy.is_coming = False
+            copy.lacking -= frozenset(tables)
+        copy.lacking |= frozenset(self.tables.names) - frozenset(tables)
+        if not self.tracks_all:
+            copy.is_narrowed = True
+        elif replaces or known <= position:
+            copy.is_narrowed = False
+        if replaces or known < position:
             self._logs.start(stream, position, now)
             self.on_new_batch()
 
     def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
         """See `Replica`."""
-        known = self._logs.position(stream)
+        known, copy = self._logs.position(stream), self._copies.of(stream)
         if not at_once:
-            self._unfinished[stream] = now
-        elif known is not None and self.is_whole:
-            self._disputed.add(stream)
+            copy.extend(self._newest(now, DIRECT_MARGIN), now)
+            return
+        copy.told = copy.reach
+        if known is not None and self.keeps(stream):
+            copy.is_disputed = True
             self._logs.start(stream, Position(known.sequence, above(known.digest)), now)
             self.on_new_batch()
 
@@ -577,26 +624,22 @@ class Mesh:
         quiet_seconds = max(QUIET_SECONDS, 12 * self._policy.heartbeat_seconds)
         streams = self._registry.streams
         for stream in self._logs.silent_since(now - quiet_seconds):
-            if self._unfinished.get(stream, now) < now - quiet_seconds:
-                del self._unfinished[stream]
+            copy = self._copies.find(stream)
+            known = self._logs.position(stream)
+            is_due = copy is not None and copy.reach > copy.told and copy.reached_at < now - quiet_seconds
+            if is_due and known is not None and known.sequence:
+                # It grows no longer.
                 self.note_rows_beside(stream, now, at_once=True)
-            elif stream.name == self.name and stream != self.own and stream not in self._taken_over:
-                self._taken_over.add(stream)
+            elif stream == self.own:
+                continue
+            elif stream.name == self.name and not self._copies.of(stream).is_taken_over:
+                self._copies.of(stream).is_taken_over = True
                 self.take_over_completed(now)
-            elif stream != self.own and not streams.rows(stream):
+            elif not streams.rows(stream):
                 self._logs.forget(stream)
                 if streams.find(stream) is not None:
                     streams.forget(stream)
-                self._unfinished.pop(stream, None)
-                for lacking in (
-                    self._taken_over,
-                    self._incomplete,
-                    self._resyncing,
-                    self._disputed,
-                    self._suspect,
-                    *self._lacking.values(),
-                ):
-                    lacking.discard(stream)
+                self._copies.forget(stream)
 
     # ------------------------------------------------------------ figures
 

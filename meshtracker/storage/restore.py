@@ -40,9 +40,11 @@ class _Restoration:
         self._newest = node.mesh.newest_taken(now)
         # What was written up to then is in a batch.
         self._begun = (snapshot.at_ms + 1) << STAMP_COUNTER_BITS
+        self._leaves_out = not all(map(self._tracks, snapshot.swarms))
+        """Are there swarms in it that this node does not track?"""
         self._again: list[tuple[bytes, int, bytes]] = []
         """Rows of this node's own that are to go out again: written while the file was, they may be in no batch that
-        others have; and a node that does not keep all that it hears may not send the stream of its earlier life."""
+        others have; and what a node may leave out of the stream of its earlier life, it cannot send with that."""
         self._expired = self._future = 0
 
     def run(self) -> Restored:
@@ -50,7 +52,7 @@ class _Restoration:
         # The numbers in rows are right as they are in a node that has met nobody yet, and whole swarms can be taken.
         fits = node.registry.streams.adopt(self._snapshot.streams)
         for info_hash, swarm in self._snapshot.swarms.items():
-            if not node.mesh.forwards and not node.access.allows(info_hash):
+            if not self._tracks(info_hash):
                 continue
             self._drop_unusable(swarm)
             self._note_again(info_hash, swarm)
@@ -62,6 +64,9 @@ class _Restoration:
         figures = node.registry.statistics()
         return Restored(swarms=figures.swarms, peers=figures.peers, expired=self._expired, future=self._future)
 
+    def _tracks(self, info_hash: bytes) -> bool:
+        return self._node.mesh.forwards or self._node.access.allows(info_hash)
+
     def _resume(self) -> None:
         """Take over how far the streams are known: of the swarms that this node tracked then."""
         mesh, vector = self._node.mesh, self._snapshot.vector
@@ -71,7 +76,11 @@ class _Restoration:
             # Rows are missing, or were let go by a clock that was wrong, of whatever stream: none is known to be
             # complete, and all are to be sent again.
             vector = dict.fromkeys(vector, NOWHERE)
-        mesh.resume(vector, self._now)
+        narrowed = set(vector) if self._leaves_out or others_tracked or not mesh.tracks_all else set()
+        written = self._snapshot.streams[-1]
+        if written is not None and not self._leaves_out:
+            narrowed.discard(written)
+        mesh.resume(vector, self._now, narrowed=narrowed)
         mesh.take_over_completed(self._now)
         if others_tracked and not mesh.forwards:
             mesh.lack_swarms()
@@ -100,7 +109,7 @@ class _Restoration:
         own = len(self._snapshot.streams) - 1
         for pack in swarm.packs():
             for at, stamp in enumerate(pack.stamps()):
-                if (stamp >= self._begun or not self._node.mesh.is_whole) and pack.fields(at)[1] == own:
+                if (stamp >= self._begun or not self._node.mesh.tracks_all) and pack.fields(at)[1] == own:
                     self._again.append((info_hash, pack.address_bytes, pack.identity(at)))
 
     def _merge(self, info_hash: bytes, swarm: Swarm) -> None:

@@ -85,9 +85,7 @@ def encode(node: Node, now: float) -> Iterator[bytes]:
 
 def _encode_body(node: Node, now: float) -> Iterator[bytes]:
     node.mesh.seal(now)
-    vector: bencode.Encodable = [
-        [*stream, *position] for stream, position in node.mesh.vector_for(node.mesh.tables.names).items()
-    ]
+    vector: bencode.Encodable = [[*stream, *position] for stream, position in node.mesh.vector_on_disk().items()]
     buffer = bytearray(_FIRST_LINE)
     header: dict[str, bencode.Encodable] = {
         "name": node.name,

@@ -69,7 +69,6 @@ class CompletedTable:
                 merging.dropped += 1
             elif not oldest_ms <= at_ms <= newest_ms:
                 merging.stale += 1
-                merging.untimely += at_ms > newest_ms
             elif registry.merge_completed(info_hash, stream.name, (total, at_ms, index), may_add):
                 applied += 1
             else:
@@ -120,7 +119,9 @@ class CompletedTable:
         )
 
     def begin_anew(self, stamp: int, newest: int, *, keeps_age: bool) -> None:  # noqa: ARG002  # ages do not matter here
-        """This node's own figures are from now at the latest, and others' are not from after ``newest``."""
+        """This node's own figures win over those of its stream before, but are not from after now; others' are not from
+        after ``newest``.
+        """
         registry = self._merging.registry
         own_name, now_ms, newest_ms = (
             registry.streams.name(OWN),
@@ -129,8 +130,8 @@ class CompletedTable:
         )
         for info_hash, swarm in list(registry.swarms.items()):
             for name, (total, at_ms, index) in list((swarm.completed or {}).items()):
-                if name == own_name and at_ms > now_ms:
-                    swarm.set_completed(name, (total, now_ms, index))
+                if name == own_name:
+                    swarm.set_completed(name, (total, min(at_ms + 1, now_ms), index))
                 elif name != own_name and at_ms > newest_ms:
                     registry.drop_completed(swarm, name)
             registry.forget_if_empty(info_hash)

@@ -15,7 +15,7 @@ def _note_nothing(kind: int, at_ms: int, record: bytes) -> None:
 class Merging:
     """Of one node; its tables read and count here."""
 
-    __slots__ = ("access", "applied", "dropped", "forwards", "note", "peer_ttl_ms", "registry", "stale", "untimely")
+    __slots__ = ("access", "applied", "dropped", "forwards", "note", "peer_ttl_ms", "registry", "stale")
 
     def __init__(self, registry: Registry, *, access: Access, forwards: bool, peer_ttl_seconds: int) -> None:
         self.registry = registry
@@ -26,9 +26,7 @@ class Merging:
         self.applied = 0
         """Records that changed a swarm."""
         self.stale = 0
-        """Records that lost against a newer write, or had aged out."""
-        self.untimely = 0
-        """Records stamped too far ahead to be taken: what was sent of their streams is not all here."""
+        """Records that lost against a newer write, had aged out, or were stamped too far ahead."""
         self.dropped = 0
         """Records of swarms that this node does not track."""
         self.note: Callable[[int, int, bytes], None] = _note_nothing

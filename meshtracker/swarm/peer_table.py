@@ -72,7 +72,7 @@ class PeerTable:
         merging = self._merging
         registry = merging.registry
         may_add = index == OWN or not registry.is_exhausted(stream.name)
-        applied = stale = untimely = 0
+        applied = stale = 0
         for info_hash, found in changes.groups:
             if not merging.tracks(info_hash):
                 merging.dropped += len(found)
@@ -82,10 +82,7 @@ class PeerTable:
                 swarm = registry.swarm(info_hash)
             for record in found:
                 stamp = record.stamp
-                if stamp > newest:
-                    untimely += 1
-                    continue
-                if stamp < oldest:
+                if not oldest <= stamp <= newest:
                     stale += 1
                     continue
                 row = record.identity, stamp, index, record.state
@@ -96,8 +93,7 @@ class PeerTable:
             if not len(swarm):
                 registry.forget_if_empty(info_hash)
         merging.applied += applied
-        merging.stale += stale + untimely
-        merging.untimely += untimely
+        merging.stale += stale
         return applied
 
     def snapshot(

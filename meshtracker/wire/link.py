@@ -20,7 +20,7 @@ The parts drawn below the table are in modules of their own: `frame`, `vector`, 
     10    SNAPSHOT        either    a piece of the rows of a stream, laid out as a batch          (binary, below)
     11    SNAPSHOT_END    either    all pieces were sent: how many records, up to which batch     name incarnation
                                                                                                   sequence digest
-                                                                                                  records
+                                                                                                  records beside
     12    END_OF_BURST    either    all that the vectors called for was sent                      (empty)
     13    HEARTBEAT       either    alive; data frames of this connection sent and applied,       flags 1 | clock 8
                                     and what of my vector has moved since the last one            sent 8 | applied 8
@@ -207,6 +207,8 @@ class SnapshotEnd:
     stream: StreamId
     position: Position
     records: int
+    beside: int = 0
+    """The latest stamp of rows that may be in no batch up to the position, and of which its digest does not tell."""
 
 
 @attrs.frozen
@@ -512,6 +514,7 @@ def encode_snapshot_end(end: SnapshotEnd) -> bytes:
         sequence=end.position.sequence,
         digest=end.position.digest,
         records=end.records,
+        beside=end.beside,
     )
 
 
@@ -524,6 +527,7 @@ def _decode_snapshot_end(payload: bytes) -> SnapshotEnd:
         ),
         Position(number(fields, "sequence", most=_MAX_COUNT), number(fields, "digest", most=_MAX_INCARNATION)),
         number(fields, "records", most=_MAX_COUNT),
+        number(fields, "beside", most=_MAX_COUNT),
     )
 
 

@@ -55,13 +55,19 @@ def chain(digest: int, payload: bytes) -> int:
     if not digest:
         return 0
     link: int = _WORD.unpack_from(sha256(_WORD.pack(digest) + payload).digest())[0]
-    return link or 1
+    # Even: see `has_rows_beside`.
+    return link & ~1 or 2
 
 
 def above(digest: int) -> int:
-    """Another digest for rows that are in none of the batches: a greater one, for of two the greater stays."""
+    """Another digest for rows that are in none of the batches: a greater one, for of two the greater stays; odd."""
     room = _MAX_DIGEST - digest
-    return digest + 1 + chain(digest or 1, b"rows beside the stream") % max(1, room // 2) if room else 1
+    return (digest + 1 + chain(digest or 1, b"rows beside the stream") % max(1, room // 2)) | 1 if room else 1
+
+
+def has_rows_beside(position: Position) -> bool:
+    """Does a position say that there are rows that are in none of the batches up to it?"""
+    return position.sequence > 0 and position.digest & 1 == 1
 
 
 def differ(one: int, other: int) -> bool:

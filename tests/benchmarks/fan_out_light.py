@@ -11,6 +11,7 @@ import trio
 
 from meshtracker.link.policy import LinkPolicy
 from meshtracker.link.proof.authentication import Credential
+from meshtracker.link.replica import Taken
 from meshtracker.link.session import LinkSession
 from meshtracker.link.split import Verdict
 from meshtracker.link.table import Tables
@@ -32,7 +33,6 @@ class Sink:
     """A leaf behind which nothing is kept but how far each stream has come; see `meshtracker.link.replica`."""
 
     forwards = False
-    is_whole = False
 
     def __init__(self, name: str, incarnation: int) -> None:
         self.name = name
@@ -41,6 +41,10 @@ class Sink:
         self.on_batch: Callable[[StreamId], None] = lambda stream: None
         """Called with the stream of each batch that has come."""
         self.positions: Vector = {self.own: NOWHERE}
+
+    def keeps(self, stream: StreamId) -> bool:  # see the class
+        """Nothing of anybody's."""
+        return False
 
     def note(self, stream: StreamId, position: Position) -> None:
         """That far a stream has come."""
@@ -98,9 +102,14 @@ class Sink:
     def seal(self, now: float) -> None:
         """It writes nothing."""
 
-    def changed_after(self, change: int) -> tuple[int, list[tuple[StreamId, int]]]:
+    @property
+    def changes(self) -> int:
+        """It does not count them."""
+        return 0
+
+    def changed_after(self, change: int) -> list[StreamId]:
         """Its own stream may have, at any time."""
-        return change, [(self.own, change)]
+        return [self.own]
 
     def digest_at(self, stream: StreamId, sequence: int) -> int | None:
         """All batches are at hand, and nobody knows digests of them."""
@@ -136,12 +145,16 @@ class Sink:
         self.note(batch.stream, Position(batch.sequence, 0))
         return 0
 
-    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> tuple[int, int]:
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> Taken:
         """A sink follows closely: it needs none, and they would be counted by nobody."""
         raise SystemExit(f"{self.name} was sent a snapshot: it has fallen behind")
 
     def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
         """It has no rows."""
+
+    def rows_beside(self, stream: StreamId) -> int:
+        """None."""
+        return 0
 
     def begin_snapshot(self, stream: StreamId) -> None:
         """Of a stream without rows."""
@@ -153,6 +166,8 @@ class Sink:
         now: float,
         *,
         tables: Collection[str],
+        newest: int = 0,
+        beside: int = 0,
         is_conflict: bool = False,
         replaces: bool = False,
     ) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from meshtracker.swarm import peer_table
+from tests.link.story import TINY_PIECE_BYTES
+
 
 @pytest.fixture
 def tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that small snapshots have several pieces, with batches between them."""
-    monkeypatch.setattr("meshtracker.swarm.peer_table.PIECE_BYTES", 150)
+    """Snapshots have several pieces."""
+    monkeypatch.setattr(peer_table, "PIECE_BYTES", TINY_PIECE_BYTES)

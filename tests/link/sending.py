@@ -73,7 +73,7 @@ def read(data: bytes) -> list[Line]:
     match decode(kind, payload):
         case Burst(plans):
             return [(kind.name, plan.stream.name, plan.position.sequence) for plan in plans]
-        case SnapshotEnd(stream, position, _):
+        case SnapshotEnd(stream, position):
             return [(kind.name, stream.name, position.sequence)]
         case SwarmsEnd():
             return [(kind.name, "", 0)]

@@ -7,9 +7,11 @@ that tracks everything. So a story takes no memory, and narrows no leaf, that is
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import random
+import traceback
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from functools import partial
 
 from meshtracker.errors import ClientError, CloseCode
 from meshtracker.link.greeting import ClockPolicy
@@ -21,12 +23,15 @@ from meshtracker.node.commands import CommandError, ResetLinks
 from meshtracker.node.mesh import QUIET_SECONDS
 from meshtracker.node.node import Node
 from meshtracker.storage import restore, snapshot_format
+from meshtracker.swarm import peer_table
 from meshtracker.swarm.access import Access
-from meshtracker.wire.vector import NOWHERE, StreamId, differ
+from meshtracker.wire.vector import NOWHERE, Position, StreamId, differ
+from tests.link.holdings import figures, held, shared_only, tracked_only
 from tests.mouth_to_mouth import LOCALHOST, LOCALHOST6, NOW, PASSWORD, Link, announce, node, settle
 
-K = TypeVar("K")
-V = TypeVar("V")
+TINY_PIECE_BYTES = 150
+"""Of a snapshot, so that small ones have several pieces, with batches between them."""
+_CHUNK_SEEDS = 10
 CLIENTS = 12
 TORRENTS = 3
 PATIENT = LinkPolicy(
@@ -38,30 +43,6 @@ SMALL = {"max_batch_bytes": 400, "max_log_bytes": 2500}
 
 Edge = tuple[str, str]
 """Who dials, and whom."""
-Held = dict[tuple[bytes, tuple[int, bytes]], tuple[bytes, int, int, StreamId]]
-"""By info-hash, and bytes of an address and identity: address, stamp, state and whose stream."""
-Figures = dict[tuple[bytes, str], tuple[int, int, StreamId]]
-"""By info-hash and node: completed downloads, since when, and the stream that said so."""
-
-
-def held(owner: Node) -> Held:
-    """All rows of a node."""
-    stream = owner.registry.streams.stream
-    return {
-        (info_hash, (pack.address_bytes, row.identity)): (address, row.stamp, row.state, stream(row.origin))
-        for info_hash, swarm in owner.registry.swarms.items()
-        for pack in swarm.packs()
-        for row, address in pack.entries()
-    }
-
-
-def figures(owner: Node) -> Figures:
-    """All figures of completed downloads of a node."""
-    return {
-        (info_hash, name): (total, at_ms, owner.registry.streams.stream(index))
-        for info_hash, swarm in owner.registry.swarms.items()
-        for name, (total, at_ms, index) in (swarm.completed or {}).items()
-    }
 
 
 def save(owner: Node, now: float) -> bytes:
@@ -236,7 +217,7 @@ class Story:
         """
         alive = {owner.mesh.own for name, owner in self.nodes.items() if name != without or not ends}
         keepers = [owner for name, owner in self.nodes.items() if name != without and self.speaks(name)]
-        kept = [(held(keeper), figures(keeper), keeper.mesh.vector()) for keeper in keepers]
+        kept = [(held(keeper), figures(keeper), keeper.mesh) for keeper in keepers]
         for owner in (self.nodes[name] for name in owners):
             known, counted, vector = held(owner), figures(owner), owner.mesh.vector()
             for stream, position in vector.items():
@@ -245,18 +226,18 @@ class Story:
                 if stream in alive or not (rows or counts):
                     continue
                 if not any(
-                    stream in positions
-                    and positions[stream].sequence >= position.sequence
+                    mesh.keeps(stream)
+                    and mesh.vector().get(stream, Position(-1, 0)).sequence >= position.sequence
                     and all(key in has and has[key][1] >= row[1] for key, row in rows.items())
                     and all(key in says and says[key][0] >= figure[0] for key, figure in counts.items())
-                    for has, says, positions in kept
+                    for has, says, mesh in kept
                 ):
                     return False
         return True
 
     def speaks(self, name: str) -> bool:
-        """Does a node send other nodes' streams?"""
-        return name in self.hubs or (self.leaves_speak and self.nodes[name].mesh.is_whole)
+        """Does a node send other nodes' streams, if it has left nothing out?"""
+        return name in self.hubs or self.leaves_speak
 
     # ------------------------------------------------------------ the whole
 
@@ -286,7 +267,7 @@ class Story:
         for _ in range(40):
             begun = self.begun_anew()
             self.live(30)
-            if begun == self.begun_anew() and not any(owner.mesh.wants_anew for owner in self.nodes.values()):
+            if begun == self.begun_anew() and not any(map(self.has_more_to_tell, self.nodes.values())):
                 # Streams that have gone meanwhile are lacked no longer.
                 self.ask_again()
                 return
@@ -310,6 +291,12 @@ class Story:
         while self.now < until:
             self.join_all(QUIET_SECONDS / 3)
 
+    def has_more_to_tell(self, owner: Node) -> bool:
+        """Is there anything of which it will tell the others by itself, later?"""
+        mesh = owner.mesh
+        known = {stream for stream, position in mesh.vector().items() if position.sequence}
+        return mesh.wants_anew or not known.isdisjoint(mesh._copies.untold())
+
     def begun_anew(self) -> int:
         """How often any node began its stream anew, of which all are to be told."""
         return sum(owner.mesh.statistics().began_anew for owner in self.nodes.values())
@@ -330,43 +317,45 @@ class Story:
         first = self.nodes[self.hubs[0]]
         for name, owner in self.nodes.items():
             tracked = self.access[name]
-            ahead = self.ahead(owner, first)
-            rows = {key: row for key, row in held(owner).items() if row[3] not in ahead}
-            known = {key: figure for key, figure in figures(owner).items() if figure[2] not in ahead}
-            expected = {key: row for key, row in held(first).items() if row[3] not in ahead}
-            counted = {key: figure for key, figure in figures(first).items() if figure[2] not in ahead}
+            unshared = self.unshared(owner)
+            rows, expected = shared_only(held(owner), held(first), unshared)
+            known, counted = shared_only(figures(owner), figures(first), unshared)
             assert tracked_only(rows, tracked) == tracked_only(expected, tracked), name
             assert tracked_only(known, tracked) == tracked_only(counted, tracked), name
+            assert self.told_unshared(owner) >= sum(row[3] in unshared for row in held(owner).values()), name
             self.check_positions(owner, first)
             # Such a leaf asks again at every link.
-            assert not owner.mesh.lacks_swarms() or ahead, name
+            assert not owner.mesh.lacks_swarms() or unshared, name
             for number in range(TORRENTS):
-                if tracked.allows(torrent_of(number)) and not ahead:
+                if tracked.allows(torrent_of(number)) and not unshared:
                     assert owner.scrape([torrent_of(number)]) == first.scrape([torrent_of(number)]), name
         for link in self.links.values():
             for end in link.ends:
                 statistics = end.statistics(self.now)
                 assert (statistics.unconfirmed_frames, statistics.peer_lag_batches, end._progress.owed) == (0, 0, 0)
 
-    def ahead(self, owner: Node, first: Node) -> set[StreamId]:
-        """Streams that no hub knows that far any more: a leaf that keeps a part of all cannot give them back."""
-        if owner.mesh.is_whole:
-            return set()
-        theirs = first.mesh.vector()
+    def unshared(self, owner: Node) -> set[StreamId]:
+        """Streams that no hub knows that far any more: a leaf that has left out a part of one cannot give it back."""
+        vectors = [self.nodes[hub].mesh.vector() for hub in self.hubs]
         return {
             stream
             for stream, position in owner.mesh.vector().items()
-            if stream.name != owner.name and position.sequence > theirs.get(stream, NOWHERE).sequence
+            if not owner.mesh.keeps(stream)
+            and all(theirs.get(stream, NOWHERE).sequence < max(1, position.sequence) for theirs in vectors)
         }
+
+    def told_unshared(self, owner: Node) -> int:
+        """Rows that a node says that it keeps to itself."""
+        ends = [end for link in self.links.values() for end in link.ends if end._replica is owner.mesh]
+        return max((end.statistics(self.now).unshared_rows for end in ends), default=0)
 
     def check_positions(self, one: Node, other: Node) -> None:
         """Both know the same batches of every stream of which they have rows, if both keep all that they hear."""
         mine, theirs = one.mesh.vector(), other.mesh.vector()
         assert {owner.mesh.own for owner in self.nodes.values()} <= mine.keys()
-        if not (one.mesh.is_whole and other.mesh.is_whole):
-            return
         for stream in mine.keys() & theirs.keys():
-            if one.mesh.rows(stream) and other.mesh.rows(stream):
+            is_whole = one.mesh.keeps(stream) and other.mesh.keeps(stream)
+            if is_whole and mine[stream].sequence and one.mesh.rows(stream) and other.mesh.rows(stream):
                 assert mine[stream].sequence == theirs[stream].sequence, (one.name, stream)
                 assert not differ(mine[stream].digest, theirs[stream].digest), (one.name, stream)
 
@@ -379,6 +368,18 @@ class Story:
             self.part(edge)
 
 
-def tracked_only(known: dict[tuple[bytes, K], V], tracked: Access) -> dict[tuple[bytes, K], V]:
-    """What is known of swarms of an access list."""
-    return {key: value for key, value in known.items() if tracked.allows(key[0])}
+def unequal(tell: Callable[[int], object], seeds: Iterable[int]) -> list[str]:
+    """Tell the stories of these seeds on all cores; returns what was wrong in the end, a line a story."""
+    # Not forked: a test suite has threads.
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        return [line for line in pool.imap(partial(_told, tell), seeds, chunksize=_CHUNK_SEEDS) if line]
+
+
+def _told(tell: Callable[[int], object], seed: int) -> str:
+    peer_table.PIECE_BYTES = TINY_PIECE_BYTES
+    try:
+        tell(seed)
+    except AssertionError as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"seed {seed}: {where.line}: {str(error)[:200]}"
+    return ""

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.link.story import Edge, Story
+from tests.link.story import Edge, Story, unequal
 
 pytestmark = pytest.mark.usefixtures("tiny_pieces")
 
@@ -47,13 +47,11 @@ def test_the_graphs_are_about_something() -> None:
     assert sum(story.fetched for story in stories) > 5
 
 
-# Five in 1,000 do not yet: rows that are in no batch reach some nodes and not others.
-UNEQUAL = {1006, 1296, 1385, 1680, 1732}
+def run_long(seed: int) -> None:
+    run(seed, acts=300)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("start", range(1000, 2000, 100))
-def test_any_graph_comes_to_the_same_long(start: int) -> None:
-    for seed in range(start, start + 100):
-        if seed not in UNEQUAL:
-            run(seed, acts=300)
+@pytest.mark.timeout(900)
+def test_any_graph_comes_to_the_same_long() -> None:
+    assert unequal(run_long, range(1000, 2000)) == []

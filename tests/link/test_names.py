@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshtracker.errors import CloseCode
-from meshtracker.link.session import CHALLENGE_SECONDS
+from meshtracker.link.challenge import CHALLENGE_SECONDS
 from meshtracker.link.transitions import State
 from meshtracker.node.node import Node
 from meshtracker.wire.frame import FrameType

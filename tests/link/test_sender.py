@@ -170,3 +170,37 @@ def test_a_stream_that_is_forgotten_on_its_way_is_none_of_the_burst() -> None:
     hub.mesh.flush(NOW + 61.0)
     assert [line for line in said(sender) if line[1] != "hub"] == []
     assert sender.burst_is_sent
+
+
+def forgetful_hub() -> Node:
+    """It knew three batches of a stream, and has forgotten it."""
+    hub = hub_with(A)
+    lose_rows(hub, A)
+    hub.mesh.flush(NOW + 61.0)
+    assert hub.mesh.has_forgotten(A)
+    return hub
+
+
+def test_a_new_link_looks_at_no_stream_that_was_forgotten_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = forgetful_hub()
+    assert A in hub.mesh.changed_after(0)
+    sender = sender_of(hub, {})
+    seen: list[StreamId] = []
+    position = hub.mesh.position
+
+    def seen_position(stream: StreamId) -> Position | None:
+        seen.append(stream)
+        return position(stream)
+
+    monkeypatch.setattr(hub.mesh, "position", seen_position)
+    assert said(sender) == [("BURST", "hub", 1), ("SNAPSHOT_END", "hub", 1)]
+    assert set(seen) == {HUB}
+
+
+def test_a_stream_that_was_forgotten_before_comes_whole_if_it_comes_back() -> None:
+    known = at(hub_with(A), A)
+    hub = forgetful_hub()
+    sender = sender_of(hub, {A: known})
+    said(sender)
+    bring(hub, A, batches=4)
+    assert said(sender) == [("BURST", "a", 4), ("SNAPSHOT", "a", 0), ("SNAPSHOT_END", "a", 4)]

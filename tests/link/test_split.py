@@ -309,3 +309,12 @@ def test_a_look_is_due_exactly_when_there_is_something_to_see(
         assert judge(progress, math.nextafter(look, -1.0), after_seconds) is None
         assert judge(progress, look - 0.01, after_seconds) is None
         assert (judge(progress, now, after_seconds) is not None) is (now >= look)
+
+
+def test_how_long_this_node_was_away() -> None:
+    progress = Progress(heard_at=100.0, looked_at=100.0)
+    progress.looked(105.0, 5.0)
+    assert progress.away_seconds == 0.0
+    progress.looked(150.0, 5.0)
+    progress.looked(151.0, 5.0)
+    assert progress.away_seconds == 40.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from meshtracker.errors import CloseCode, LinkError
+from meshtracker.link.challenge import CHALLENGE_SECONDS
 from meshtracker.link.policy import LinkPolicy
-from meshtracker.link.session import CHALLENGE_SECONDS
 from meshtracker.link.split import Verdict
 from meshtracker.link.transitions import State
 from meshtracker.node.links import KEPT_FAILURES, NEWS_SECONDS

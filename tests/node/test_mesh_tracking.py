@@ -9,7 +9,7 @@ from meshtracker.swarm.access import Access
 from meshtracker.wire.batch import DIGEST_SECTION, Batch, encode_batch
 from meshtracker.wire.frame import FrameType
 from meshtracker.wire.link import MAX_INTEREST
-from meshtracker.wire.vector import BEGINNING, Position, chain
+from meshtracker.wire.vector import BEGINNING, Position, StreamId, chain
 from tests.mouth_to_mouth import NOW, node, rows
 from tests.node.support import TORRENT, WALL_MS, X, allow, batch_of, have, listener_of, opened, receive, record_of
 
@@ -45,11 +45,26 @@ def test_a_long_list_is_no_interest() -> None:
 )
 def test_who_keeps_all_that_it_is_sent(forwards: bool, access: Access, whole: bool) -> None:
     owner = node("n", forwards=forwards, access=access)
-    assert owner.mesh.is_whole is whole
-    lacked = owner.mesh.lack_swarms()
-    assert owner.mesh.is_whole is forwards
-    owner.mesh.have_swarms(lacked, {})
-    assert owner.mesh.is_whole is whole
+    have(owner, X, Position(4, 44))
+    assert owner.mesh.keeps(X) is whole
+    # Until it is sent again with nothing left out.
+    owner.mesh.set_access(Access())
+    assert owner.mesh.keeps(X) is whole
+    have(owner, X, Position(3, 32))
+    assert owner.mesh.keeps(X) is whole
+    have(owner, X, Position(4, 44))
+    assert owner.mesh.keeps(X)
+
+
+def test_a_copy_is_narrowed_by_the_first_record_that_is_left_out_of_it() -> None:
+    owner = node("n", access=Access("deny", frozenset({TORRENT})))
+    receive(owner, batch_of())
+    assert owner.mesh.keeps(X)
+    receive(owner, batch_of(record_of(2), sequence=2))
+    assert not owner.mesh.keeps(X)
+    # Its own stream is not, nor what it has not heard of.
+    assert owner.mesh.keeps(owner.mesh.own)
+    assert owner.mesh.keeps(StreamId("stranger", 1))
 
 
 def test_swarms_are_lacked_until_each_change_was_answered() -> None:

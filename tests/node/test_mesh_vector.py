@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshtracker.node.mesh import QUIET_SECONDS, RELAYED_MARGIN
-from meshtracker.wire.vector import BEGINNING, NOWHERE, Position, StreamId, differ
+from meshtracker.wire.vector import BEGINNING, NOWHERE, Position, StreamId, differ, has_rows_beside
 from tests.mouth_to_mouth import NOW, node, rows
 from tests.node.support import (
     MAX_FUTURE_MS,
@@ -27,6 +29,7 @@ def test_rows_of_a_table_that_their_sender_lacks_are_lacking_here() -> None:
     # To a node that has that table the stream is not known: it sends all of it.
     assert owner.mesh.vector_for(TABLE_NAMES)[X] == NOWHERE
     assert owner.mesh.vector()[X] == Position(5, 9)
+    owner.mesh.begin_snapshot(X)
     owner.mesh.finish_snapshot(X, Position(5, 9), NOW, tables=TABLE_NAMES, replaces=False)
     assert owner.mesh.vector_for(TABLE_NAMES)[X] == Position(5, 9)
 
@@ -70,14 +73,14 @@ def test_a_snapshot_that_breaks_off_does_not_bring_what_was_left_out() -> None:
 def test_rows_beside_a_stream_change_its_digest_so_that_others_are_sent_them() -> None:
     owner = listener_of()
     receive(owner, batch_of(record_of(1)))
-    before, change = owner.mesh.position(X), owner.mesh.changed_after(0)[0]
+    before, change = owner.mesh.position(X), owner.mesh.changes
     owner.mesh.note_rows_beside(X, NOW, at_once=True)
     after = owner.mesh.position(X)
     assert before is not None
     assert after is not None
     assert after.sequence == before.sequence
     assert differ(after.digest, before.digest)
-    assert [stream for stream, _ in owner.mesh.changed_after(change)[1]] == [X]
+    assert owner.mesh.changed_after(change) == [X]
     # Two that took in the same have the same digest.
     other = listener_of()
     receive(other, batch_of(record_of(1)))
@@ -121,10 +124,29 @@ def test_rows_that_the_streams_own_node_may_be_about_to_complete_are_told_of_onc
     assert owner.mesh.position(X) == after
 
 
-def test_rows_of_a_stream_that_is_sent_whole_meanwhile_are_beside_nothing() -> None:
+@pytest.mark.parametrize("is_covered", [True, False])
+@pytest.mark.parametrize("by", ["batch", "snapshot"])
+def test_rows_are_beside_nothing_once_a_batch_or_copy_has_come_that_is_stamped_as_late(
+    by: str, *, is_covered: bool
+) -> None:
     owner = listener_of()
     receive(owner, batch_of(record_of(1)))
-    owner.mesh.note_rows_beside(X, NOW, at_once=False)
-    have(owner, X, Position(4, 44))
+    owner.mesh.begin_snapshot(X)
+    late = record_of(2, stamp_ms=WALL_MS + 500)
+    owner.mesh.apply_rows(batch_of(late, sequence=0), NOW, is_direct=True)
+    # After a restart all of it is asked for.
+    assert owner.mesh.vector_on_disk()[X] == NOWHERE
+    if by == "batch":
+        receive(owner, batch_of(sequence=2, base_ms=WALL_MS + 500 + is_covered))
+    else:
+        newest = late.stamp - (not is_covered)
+        owner.mesh.finish_snapshot(X, Position(4, 44), NOW, tables=TABLE_NAMES, newest=newest)
+    before = owner.mesh.position(X)
+    assert (owner.mesh.vector_on_disk()[X] == before) is is_covered
     owner.mesh.flush(NOW + 2 * QUIET_SECONDS)
-    assert owner.mesh.position(X) == Position(4, 44)
+    after = owner.mesh.position(X)
+    assert after is not None
+    assert (after == before) is is_covered
+    assert has_rows_beside(after) is not is_covered
+    # The digest tells of them from now on, on the disk too.
+    assert owner.mesh.vector_on_disk()[X] == after

@@ -30,7 +30,7 @@ def put_notes_back(node: Node, kept: KeptNotes) -> None:
     if table is None:
         return
     for key, (at_ms, text, stream) in kept.items():
-        if stream.name == node.name and not node.mesh.is_whole:
+        if stream.name == node.name and not node.mesh.tracks_all:
             table.write(key, text, at_ms + 1)
             continue
         index = node.registry.streams.index(stream)

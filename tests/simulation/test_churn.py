@@ -1,4 +1,4 @@
-"""Two thousand names come and go at one hub: what nodes remember of them stays bounded, and the mesh goes on."""
+"""Ten thousand names come and go at one hub: what nodes remember of them stays bounded, and the mesh goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.simulation.network import Way
 from tests.simulation.scenario import Plan, Scenario
 from tests.simulation.world import World
 
-NAMES = 2_000
+NAMES = 10_000
 QUICK_NAMES = 400
 TTL_SECONDS = 60
 APART_SECONDS = 1.5

@@ -107,6 +107,7 @@ def test_the_vector_leaves_out_what_is_not_all_here() -> None:
     node.registry.streams.index(OTHER)
     node.mesh.finish_snapshot(OTHER, Position(5, 6), START, tables=("peers",), replaces=True)
     assert saved(node).vector[OTHER] == NOWHERE
+    node.mesh.begin_snapshot(OTHER)
     node.mesh.finish_snapshot(OTHER, Position(5, 6), START, tables=("peers", "completed"), replaces=True)
     assert saved(node).vector[OTHER] == Position(5, 6)
 

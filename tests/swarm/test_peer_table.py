@@ -129,17 +129,9 @@ def test_records_that_have_aged_out_or_are_from_the_future_are_passed_over() -> 
     section = peers_of([(SWARM, found), (OTHER_SWARM, found[:1])])
     assert take(table, merging, A, section, window=Window(found[1].stamp, found[1].stamp, found[3].stamp)) == 3
     assert {row[4] for row in rows(merging.registry)} == {record.stamp for record in found[1:4]}
-    assert (merging.stale, merging.untimely) == (3, 1)
+    assert merging.stale == 3
     # A swarm of which nothing was taken is not there.
     assert list(merging.registry.swarms) == [SWARM]
-
-
-def test_a_record_that_loses_is_not_untimely() -> None:
-    table, merging = table_of()
-    section = peers_of([(SWARM, [record_of(1)])])
-    take(table, merging, A, section)
-    take(table, merging, A, section)
-    assert (merging.applied, merging.stale, merging.untimely) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(("forwards", "kept"), [(False, {SWARM}), (True, {SWARM, OTHER_SWARM})])

@@ -116,7 +116,7 @@ heartbeats = st.builds(
     vector=vectors,
     answer_at_once=st.booleans(),
 )
-snapshot_ends = st.builds(SnapshotEnd, stream_ids, positions, numbers)
+snapshot_ends = st.builds(SnapshotEnd, stream_ids, positions, numbers, numbers)
 directed_messages = st.builds(
     Directed,
     kind=st.sampled_from(DirectedKind),
@@ -263,7 +263,7 @@ EXAMPLES: dict[str, bytes] = {
     "burst": encode_burst([PLAN]),
     "batch": encode_batch(FrameType.SNAPSHOT, BATCH),
     "compressed batch": encode_batch(FrameType.BATCH, DEFLATED),
-    "snapshot end": encode_snapshot_end(SnapshotEnd(A, Position(2, 3), 7)),
+    "snapshot end": encode_snapshot_end(SnapshotEnd(A, Position(2, 3), 7, 5)),
     "end of burst": encode_end_of_burst(),
     "heartbeat": encode_heartbeat(HEARTBEAT),
     "interest": encode_interest(Interest.FETCH, [b"h" * 20, b"g" * 20])[0],
