@@ -55,7 +55,7 @@ class NoteTable:
         """This node writes a note."""
         known = self.notes.get(key)
         self._put(key, Note(max(at_ms, known.at_ms + 1 if known else 0), text, OWN))
-        self._merging.note(self.kind, at_ms, key)
+        self._merging.note(self.kind, key)
 
     def _put(self, key: bytes, note: Note) -> None:
         known = self.notes.get(key)

@@ -22,6 +22,8 @@ from meshtracker.link.replica import Taken
 from meshtracker.link.table import Table, Tables
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState, Window
 from meshtracker.node.copies import Copies
+from meshtracker.node.lacked import LackedSwarms
+from meshtracker.node.own_rows import OwnRows
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.node.statistics import MeshStatistics, StreamStatistics
 from meshtracker.node.tables import TABLES, MakeTable
@@ -89,7 +91,6 @@ class Mesh:
         self.merging = Merging(
             registry, access=access, forwards=policy.forwards, peer_ttl_seconds=tracker.peer_ttl_seconds
         )
-        self.merging.note = self.note_record
         self.tables = Tables(make(self.merging) for make in tables)
         self.noted = 0
         """Changes by clients of this node since the start."""
@@ -104,13 +105,11 @@ class Mesh:
         self._logs = Logs(max_bytes=policy.max_log_bytes)
         self._logs.start(own, BEGINNING, now)
         self._outbox = Outbox(max_batch_bytes=policy.max_batch_bytes)
-        self._waiting: dict[int, dict[bytes, int]] = {}
-        """Keys of own rows of other tables that go out with the next batch, by kind, with their Unix milliseconds."""
+        self._own_rows = OwnRows(self.tables)
+        self.merging.note = self._own_rows.note
         self._sealed_at = float("-inf")
         self._forgot_at = self._anew_at = float("-inf")
-        self._lacked = self._had = 0
-        """See `lacks_swarms`."""
-        self._known_when_lacked: Vector = {}
+        self._lacked = LackedSwarms()
         self._copies = Copies()
         self._max_future_ms = int(policy.max_future_seconds * 1000)
         self._applied_batches = self._future_records = self._left_out = self._unknown_sections = 0
@@ -156,50 +155,26 @@ class Mesh:
             if isinstance(table, CompletedTable):
                 table.take_over_all(self._clock.wall_ms(now))
 
-    def note_record(self, kind: int, at_ms: int, key: bytes) -> None:
-        """This node wrote a row of a table: goes out with the next batch."""
-        self._waiting.setdefault(kind, {})[key] = at_ms
-
     def flush(self, now: float) -> None:
         """Seal what waits; an idle stream gets an empty batch once a heartbeat, so that silence means something."""
         if now - self._forgot_at >= _FORGET_SECONDS:
             self._forgot_at = now
             self._forget(now)
-        if self._outbox or self._waiting or now - self._sealed_at >= self._policy.heartbeat_seconds:
+        if self._outbox or self._own_rows or now - self._sealed_at >= self._policy.heartbeat_seconds:
             self._seal(now)
 
     def seal(self, now: float) -> None:
         """See `Replica`."""
-        if self._outbox or self._waiting:
+        if self._outbox or self._own_rows:
             self._seal(now)
 
     def _seal(self, now: float) -> None:
         base = self._outbox.base if self._outbox else self._clock.wall_ms(now) << STAMP_COUNTER_BITS
         peers = self._outbox.take()
         sections: list[Section] = [(PEER_TABLE, peers)] if peers else []
-        sections += self._take_waiting(self._policy.max_batch_bytes - len(peers))
+        sections += self._own_rows.take(self._policy.max_batch_bytes - len(peers), is_alone=not peers)
         position = self._logs.position(self.own) or BEGINNING
         self._append(encode_batch(FrameType.BATCH, Batch(self.own, position.sequence + 1, base, tuple(sections))), now)
-
-    def _take_waiting(self, most_bytes: int) -> Iterator[Section]:
-        """Sections of rows that wait, as far as they fit; the rest waits on."""
-        is_alone = most_bytes == self._policy.max_batch_bytes
-        for kind in list(self._waiting):
-            table, keys = self.tables.get(kind), self._waiting[kind]
-            section = bytearray()
-            while keys and table is not None:
-                key = next(iter(keys))
-                record = table.encode_own(key)
-                if len(section) + len(record) > most_bytes and (section or not is_alone):
-                    break
-                del keys[key]
-                section += record
-            if not keys or table is None:
-                del self._waiting[kind]
-            most_bytes -= len(section)
-            is_alone = is_alone and not section
-            if section:
-                yield kind, bytes(section)
 
     def _append(self, batch: bytes, now: float) -> None:
         self._sealed_at = now
@@ -240,7 +215,7 @@ class Mesh:
         self._registry.streams.replace_own(self.own)
         self._registry.streams.index(before)
         self._outbox.take()
-        self._waiting.clear()
+        self._own_rows.drop()
         stamp = self._clock.tick(now)
         for table in self.tables.all:
             table.begin_anew(stamp, self._newest(now, RELAYED_MARGIN), keeps_age=not clock_was_wrong)
@@ -360,24 +335,15 @@ class Mesh:
 
     def lack_swarms(self) -> int:
         """This node tracks swarms of which it has missed changes; returns `lacks_swarms`."""
-        self._lacked += 1
-        self._known_when_lacked = self.vector()
-        return self._lacked
+        return self._lacked.lack(self.vector())
 
     def lacks_swarms(self) -> int:
         """See `Replica`."""
-        return self._lacked if self._lacked > self._had else 0
+        return self._lacked.latest()
 
     def have_swarms(self, lacked: int, theirs: Vector) -> None:
         """See `Replica`."""
-        lacking = (
-            theirs.get(stream, Position(-1, 0)).sequence < min(position.sequence, now.sequence)
-            for stream, position in self._known_when_lacked.items()
-            # Of a stream that has gone meanwhile there is nothing to have, and a conflict may have set one back.
-            if stream.name != self.name and (now := self._logs.position(stream)) is not None
-        )
-        if not any(lacking):
-            self._had = max(self._had, lacked)
+        self._lacked.have(lacked, theirs, self.vector(), own_name=self.name)
 
     def snapshot(
         self, stream: StreamId, now: float, interest: Set[bytes] | None, *, tables: Collection[str]

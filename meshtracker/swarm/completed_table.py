@@ -107,7 +107,7 @@ class CompletedTable:
         """This node's own figure; goes out with its next batch."""
         registry = self._merging.registry
         if registry.merge_completed(info_hash, registry.streams.name(OWN), (total, at_ms, OWN)):
-            self._merging.note(self.kind, at_ms, info_hash)
+            self._merging.note(self.kind, info_hash)
 
     def encode_own(self, key: bytes) -> bytes:
         """The record of this node's own figure of a swarm; empty if it is gone."""

@@ -8,7 +8,7 @@ from meshtracker.swarm.access import Access
 from meshtracker.swarm.registry import Registry
 
 
-def _note_nothing(kind: int, at_ms: int, record: bytes) -> None:
+def _note_nothing(kind: int, key: bytes) -> None:
     """No stream to write to yet."""
 
 
@@ -29,8 +29,8 @@ class Merging:
         """Records that lost against a newer write, had aged out, or were stamped too far ahead."""
         self.dropped = 0
         """Records of swarms that this node does not track."""
-        self.note: Callable[[int, int, bytes], None] = _note_nothing
-        """Called with the kind of a table, Unix milliseconds and an info-hash: this node has a record to tell of it."""
+        self.note: Callable[[int, bytes], None] = _note_nothing
+        """Called with the kind of a table and the key of a row that this node wrote: it is to be told the others."""
 
     def tracks(self, info_hash: bytes) -> bool:
         """Is that swarm kept here?"""

@@ -81,7 +81,7 @@ class Notes:
     def write(self, word: bytes) -> None:
         """This node says it."""
         self._put(word, OWN)
-        self._merging.note(self.kind, 0, word)
+        self._merging.note(self.kind, word)
 
     def _put(self, word: bytes, index: int) -> bool:
         if word in self.words:

@@ -34,11 +34,11 @@ SWARM, OTHER_SWARM = b"s" * 20, b"o" * 20
 
 def table_of(
     registry: Registry | None = None, *, access: Access | None = None, forwards: bool = False
-) -> tuple[CompletedTable, Merging, list[tuple[int, int, bytes]]]:
+) -> tuple[CompletedTable, Merging, list[tuple[int, bytes]]]:
     """A table, what it shares, and what it has noted for the next batch."""
     merging = merging_of(registry or registry_of(), access=access, forwards=forwards)
-    noted: list[tuple[int, int, bytes]] = []
-    merging.note = lambda kind, at_ms, key: noted.append((kind, at_ms, key))
+    noted: list[tuple[int, bytes]] = []
+    merging.note = lambda kind, key: noted.append((kind, key))
     return CompletedTable(merging), merging, noted
 
 
@@ -147,7 +147,7 @@ def test_a_completed_download_is_counted_and_told() -> None:
         table.count(SWARM, at_ms)
     # The clock was set back a little before the third: the figure is of the present time, and wins by its size.
     assert figures(merging.registry) == {SWARM: {"self": (3, NOW_MS + 3, OWN_STREAM)}}
-    assert noted == [(COMPLETED_TABLE, at_ms, SWARM) for at_ms in (NOW_MS, NOW_MS + 7, NOW_MS + 3)]
+    assert noted == [(COMPLETED_TABLE, SWARM)] * 3
     assert list(completed_records(table.encode_own(SWARM))) == [CompletedRecord(SWARM, 3, NOW_MS + 3)]
 
 
@@ -170,7 +170,7 @@ def test_a_full_node_does_not_tell_of_what_it_did_not_count() -> None:
     table, merging, noted = table_of(registry_of(max_peers=1))
     table.count(SWARM, NOW_MS)
     table.count(OTHER_SWARM, NOW_MS)
-    assert [key for _, _, key in noted] == [SWARM]
+    assert [key for _, key in noted] == [SWARM]
     assert merging.registry.refused_full == 1
 
 
@@ -183,7 +183,7 @@ def test_a_figure_of_an_earlier_life_is_counted_on_from() -> None:
     table.take_over_all(NOW_MS)
     # A millisecond later, so that it wins on all nodes over the one that it takes the place of.
     assert figures(merging.registry) == {SWARM: {"self": (8, NOW_MS - 49, OWN_STREAM)}}
-    assert noted == [(COMPLETED_TABLE, NOW_MS - 49, SWARM)]
+    assert noted == [(COMPLETED_TABLE, SWARM)]
     table.count(SWARM, NOW_MS)
     assert figures(merging.registry)[SWARM]["self"] == (9, NOW_MS, OWN_STREAM)
     # The earlier stream has nothing left here, so it can be forgotten.
@@ -200,7 +200,7 @@ def test_a_figure_from_the_future_is_not_taken_over_before_the_next_download() -
     assert noted == []
     table.count(SWARM, NOW_MS + 1)
     assert figures(merging.registry) == {SWARM: {"self": (9, NOW_MS + 1, OWN_STREAM)}}
-    assert noted == [(COMPLETED_TABLE, NOW_MS + 1, SWARM)]
+    assert noted == [(COMPLETED_TABLE, SWARM)]
     check_counts(merging.registry)
 
 
@@ -240,7 +240,7 @@ def test_after_a_restart_all_figures_of_the_earlier_life_are_taken_over() -> Non
         SWARM: {"self": (5, NOW_MS + 1, OWN_STREAM)},
         OTHER_SWARM: {"self": (6, NOW_MS, OWN_STREAM), "a": (7, NOW_MS, A)},
     }
-    assert noted == [(COMPLETED_TABLE, NOW_MS + 1, SWARM)]
+    assert noted == [(COMPLETED_TABLE, SWARM)]
     registry.forget_if_empty(b"empty".ljust(20))
     check_counts(registry)
 

@@ -36,4 +36,4 @@ def test_nothing_is_counted_and_nobody_is_told_before_the_first_record() -> None
     merging = merging_of(registry_of())
     assert (merging.applied, merging.stale, merging.dropped) == (0, 0, 0)
     assert merging.peer_ttl_ms == TTL_SECONDS * 1000
-    merging.note(1, 0, LISTED)  # there is no stream to write to yet
+    merging.note(1, LISTED)  # there is no stream to write to yet
