@@ -161,22 +161,21 @@ class Receiver:
         more = self._replica.rows(end.stream) - end.records - under_way.beside
         if replaces:
             self.unshared_rows += max(0, more)
-        elif self._was_unknown(under_way):
-            # What came before without a position was a part of this, if all are honest. Where there is still none, all
-            # rows are told by the digest.
-            if more > 0 if end.position.sequence else under_way.news and self._stayed(end.stream, under_way):
-                self._note_rows_beside(end.stream, now)
-        elif under_way.news and (under_way.is_known or (under_way.is_conflict and self._stayed(end.stream, under_way))):
-            self._note_rows_beside(end.stream, now)
+        elif self._brought_rows_beside(end, under_way, more):
+            self._replica.note_rows_beside(end.stream, now)
 
-    def _was_unknown(self, under_way: _UnderWay) -> bool:
-        """Were no batches of a stream known when a snapshot of it began?"""
-        return under_way.before is None or not under_way.before.sequence
-
-    def _stayed(self, stream: StreamId, under_way: _UnderWay) -> bool:
-        """Is the digest the one from before a conflict? Others have it that lack the rows that came."""
-        mine = self._replica.position(stream)
-        return mine is not None and mine.digest == (under_way.before or NOWHERE).digest
+    def _brought_rows_beside(self, end: SnapshotEnd, under_way: _UnderWay, more: int) -> bool:
+        """Are rows here of which the stream's position says nothing? ``more``: than the snapshot has brought."""
+        mine = self._replica.position(end.stream)
+        before = under_way.before or NOWHERE
+        # Others have the digest from before that lack what came.
+        stayed = mine is not None and mine.digest == before.digest
+        if not end.position.sequence:
+            return under_way.news > 0 and mine is not None and (mine.sequence > 0 or stayed)
+        if not before.sequence:
+            # What came before without a position is a part of the snapshot, if all are honest.
+            return more > 0
+        return under_way.news > 0 and (under_way.is_known or (under_way.is_conflict and stayed))
 
     def stop(self, now: float) -> None:
         """The link is over: what came of snapshots that did not end is to reach the others all the same."""
@@ -187,11 +186,7 @@ class Receiver:
     def _give_up(self, stream: StreamId, under_way: _UnderWay, now: float) -> None:
         # The stream's own node may be about to send the rest.
         if under_way.news and stream != self._peer.stream:
-            self._replica.note_rows_beside(stream, now, at_once=True)
-
-    def _note_rows_beside(self, stream: StreamId, now: float) -> None:
-        # The stream's own node may be about to send the rest.
-        self._replica.note_rows_beside(stream, now, at_once=stream != self._peer.stream)
+            self._replica.note_rows_beside(stream, now)
 
     def swarms(self, batch: Batch, now: float) -> None:
         """Rows of some swarms that this node asked for, of any stream."""

@@ -106,11 +106,10 @@ class Replica(Protocol):
     def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> Taken:
         """Apply rows that say nothing of how far a stream is known. Raises as `apply_batch`."""
 
-    def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
+    def note_rows_beside(self, stream: StreamId, now: float) -> None:
         """Rows of a stream have come of which its position says nothing: others are to be sent them all the same.
 
-        Its digest changes, so whoever compares it with his own sends all rows, and is sent them. Not ``at_once``: only
-        if the stream grows no longer, for its later batches tell of them.
+        Its digest changes, so whoever compares it with his own sends all rows, and is sent them.
         """
 
     def rows_beside(self, stream: StreamId) -> int:

@@ -135,6 +135,8 @@ class Sender:
         cursor = self._cursors.get(stream)
         if cursor is not None and len(self._forgotten) < MAX_STREAMS:
             self._forgotten[stream] = cursor
+            # This node may have rows from before that.
+            self._await(stream)
 
     def fetch(self, info_hashes: Collection[bytes], now: float) -> None:
         """Send all that is known of some swarms, whatever the cursors say. Raises `LinkError`."""

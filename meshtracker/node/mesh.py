@@ -562,12 +562,9 @@ class Mesh:
             self._logs.start(stream, position, now)
             self.on_new_batch()
 
-    def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
+    def note_rows_beside(self, stream: StreamId, now: float) -> None:
         """See `Replica`."""
         known, copy = self._logs.position(stream), self._copies.of(stream)
-        if not at_once:
-            copy.extend(self._newest(now, DIRECT_MARGIN), now)
-            return
         copy.told = copy.reach
         if known is not None and self.keeps(stream):
             copy.is_disputed = True
@@ -595,7 +592,7 @@ class Mesh:
             is_due = copy is not None and copy.reach > copy.told and copy.reached_at < now - quiet_seconds
             if is_due and known is not None and known.sequence:
                 # It grows no longer.
-                self.note_rows_beside(stream, now, at_once=True)
+                self.note_rows_beside(stream, now)
             elif stream == self.own:
                 continue
             elif stream.name == self.name and not self._copies.of(stream).is_taken_over:

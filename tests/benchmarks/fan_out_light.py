@@ -149,7 +149,7 @@ class Sink:
         """A sink follows closely: it needs none, and they would be counted by nobody."""
         raise SystemExit(f"{self.name} was sent a snapshot: it has fallen behind")
 
-    def note_rows_beside(self, stream: StreamId, now: float, *, at_once: bool) -> None:
+    def note_rows_beside(self, stream: StreamId, now: float) -> None:
         """It has no rows."""
 
     def rows_beside(self, stream: StreamId) -> int:

@@ -74,7 +74,7 @@ def test_rows_beside_a_stream_change_its_digest_so_that_others_are_sent_them() -
     owner = listener_of()
     receive(owner, batch_of(record_of(1)))
     before, change = owner.mesh.position(X), owner.mesh.changes
-    owner.mesh.note_rows_beside(X, NOW, at_once=True)
+    owner.mesh.note_rows_beside(X, NOW)
     after = owner.mesh.position(X)
     assert before is not None
     assert after is not None
@@ -84,17 +84,17 @@ def test_rows_beside_a_stream_change_its_digest_so_that_others_are_sent_them() -
     # Two that took in the same have the same digest.
     other = listener_of()
     receive(other, batch_of(record_of(1)))
-    other.mesh.note_rows_beside(X, NOW, at_once=True)
+    other.mesh.note_rows_beside(X, NOW)
     assert other.mesh.position(X) == after
     # Of one that was all unknown it can be told too.
     unread = StreamId("unread", 1)
     have(owner, unread, NOWHERE)
-    owner.mesh.note_rows_beside(unread, NOW, at_once=True)
+    owner.mesh.note_rows_beside(unread, NOW)
     position = owner.mesh.position(unread)
     assert position is not None
     assert position.sequence == 0
     assert position.digest not in (0, BEGINNING.digest)
-    owner.mesh.note_rows_beside(StreamId("stranger", 1), NOW, at_once=True)
+    owner.mesh.note_rows_beside(StreamId("stranger", 1), NOW)
     assert owner.mesh.position(StreamId("stranger", 1)) is None
 
 
@@ -102,7 +102,7 @@ def test_a_node_that_is_not_whole_tells_of_no_rows_beside_a_stream() -> None:
     owner = listener_of(access=allow(TORRENT))
     receive(owner, batch_of(record_of(1)))
     before = owner.mesh.position(X)
-    owner.mesh.note_rows_beside(X, NOW, at_once=True)
+    owner.mesh.note_rows_beside(X, NOW)
     assert owner.mesh.position(X) == before
 
 
@@ -110,7 +110,8 @@ def test_rows_that_the_streams_own_node_may_be_about_to_complete_are_told_of_onc
     owner = listener_of()
     receive(owner, batch_of(record_of(1)))
     before = owner.mesh.position(X)
-    owner.mesh.note_rows_beside(X, NOW, at_once=False)
+    owner.mesh.begin_snapshot(X)
+    owner.mesh.apply_rows(batch_of(record_of(2), sequence=0), NOW, is_direct=True)
     owner.mesh.flush(NOW + QUIET_SECONDS - 1)
     assert owner.mesh.position(X) == before
     owner.mesh.flush(NOW + QUIET_SECONDS + 1)
