@@ -51,6 +51,7 @@ _LINK_METRICS: tuple[tuple[str, str, str], ...] = (
     ("sent_bytes", "sent_bytes", "Bytes sent over the present connection."),
     ("received_records", "received_records", "Records received over the present connection."),
     ("refused_records", "refused_records", "Frames of streams for which there was no room."),
+    ("dropped_records", "dropped_records", "Records of swarms that are not tracked, or such as no honest node writes."),
     ("unshared_rows", "unshared_rows", "Rows that the hub lacks and this node may not send it."),
     ("lag_batches", "peer_lag_batches", "Batches that the other node has not confirmed."),
     ("heard_seconds_ago", "heard_seconds_ago", "Seconds since anything came from the other node."),

@@ -69,6 +69,9 @@ def print_links(console: Console, figures: dict[str, Any]) -> None:
             console.print(Text(f"{_peer(link)}: {rows} unshared: the hub lacks them, and this node may not send them"))
         if link["refused_records"]:
             console.print(Text(f"{_peer(link)}: {link['refused_records']} frames refused: no room for their streams"))
+        if link["dropped_records"]:
+            records = _count(link["dropped_records"], "record")
+            console.print(Text(f"{_peer(link)}: {records} not taken: of other swarms, or not as they must be"))
     for link in ended:
         ago = duration(link["since_seconds"])
         console.print(Text(f"{_peer(link)}: ended {ago} ago: {link['reason']}", style="red"))

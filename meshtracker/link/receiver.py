@@ -51,6 +51,8 @@ class Receiver:
         self.records = 0
         self.refused_records = 0
         """Of streams for which there was no room."""
+        self.dropped_records = 0
+        """Not taken: see `Replica.dropped_records`."""
         self.unshared_rows = 0
         """Rows of streams in conflict that the peer lacks and takes none of."""
         self.conflicts: list[StreamId] = []

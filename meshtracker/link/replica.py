@@ -36,6 +36,10 @@ class Replica(Protocol):
     def keeps(self, stream: StreamId) -> bool:
         """Is nothing left out of this node's copy of a stream, so that it can be sent on as a whole?"""
 
+    @property
+    def dropped_records(self) -> int:
+        """Records of all links that were not taken: of swarms not tracked, or such as no honest node writes."""
+
     def rows(self, stream: StreamId) -> int:
         """Rows of a stream here."""
 

@@ -331,6 +331,7 @@ class LinkSession:
             sent_batches=self._sent_batches,
             received_records=receiver.records if receiver else 0,
             refused_records=receiver.refused_records if receiver else 0,
+            dropped_records=receiver.dropped_records if receiver else 0,
             unshared_rows=self._unshared_rows(),
             peer_lag_batches=sender.lag() if sender else 0,
             unconfirmed_frames=progress.sent_frames - progress.confirmed_frames,
@@ -510,6 +511,11 @@ class LinkSession:
         receiver = self._receiver
         if receiver is None:
             raise LinkError("protocol error: data before HELLO")
+        before = self._replica.dropped_records
+        self._apply_stream(message, receiver, now)
+        receiver.dropped_records += self._replica.dropped_records - before
+
+    def _apply_stream(self, message: wire.Message, receiver: Receiver, now: float) -> None:
         match message:
             case wire.BatchFrame():
                 if receiver.batch(message, now):

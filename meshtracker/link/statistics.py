@@ -43,6 +43,8 @@ class SessionStatistics:
     received_records: int
     refused_records: int
     """Frames of streams for which this node had no room."""
+    dropped_records: int
+    """Records that came and were not taken: of swarms that are not tracked, or such as no honest node writes."""
     unshared_rows: int
     """Rows that this node has, its hub lacks, and this node may not send it: they stay here until they age out."""
     peer_lag_batches: int

@@ -246,6 +246,11 @@ class Mesh:
         """Is nothing left out of what this node is sent?"""
         return self.forwards or self._access.mode == "open"
 
+    @property
+    def dropped_records(self) -> int:
+        """See `Replica`."""
+        return self.merging.dropped + self._left_out
+
     def rows(self, stream: StreamId) -> int:
         """See `Replica`."""
         return self._registry.streams.rows(stream)

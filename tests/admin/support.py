@@ -41,6 +41,7 @@ LINK = SessionStatistics(
     sent_batches=8,
     received_records=77,
     refused_records=7,
+    dropped_records=8,
     unshared_rows=6,
     peer_lag_batches=1,
     unconfirmed_frames=2,

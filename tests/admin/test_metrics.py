@@ -45,6 +45,7 @@ def test_figures_come_from_the_statistics() -> None:
     assert found["meshtracker_link_breaches_total", frozenset({("peer", "hub")})] == 4
     assert found["meshtracker_link_unshared_rows", frozenset({("peer", "hub")})] == 6
     assert found["meshtracker_link_refused_records", frozenset({("peer", "hub")})] == 7
+    assert found["meshtracker_link_dropped_records", frozenset({("peer", "hub")})] == 8
     assert found["meshtracker_streams", none] == 1
     assert found["meshtracker_memory_bound_bytes", none] > 1 << 20
     assert found["meshtracker_info", frozenset({("name", "leaf"), ("role", "leaf"), ("version", "0.1.0")})] == 1

@@ -33,6 +33,7 @@ class Sink:
     """A leaf behind which nothing is kept but how far each stream has come; see `meshtracker.link.replica`."""
 
     forwards = False
+    dropped_records = 0
 
     def __init__(self, name: str, incarnation: int) -> None:
         self.name = name

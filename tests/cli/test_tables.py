@@ -49,8 +49,10 @@ def test_a_link_is_one_line() -> None:
         "hub: warning: the clock of hub is 7 s ahead of that of leaf",
         "hub: 6 rows unshared: the hub lacks them, and this node may not send them",
         "hub: 7 frames refused: no room for their streams",
+        "hub: 8 records not taken: of other swarms, or not as they must be",
     ]
-    assert len(printed(attrs.evolve(LINK, warnings=(), unshared_rows=0, refused_records=0))) == 3
+    quiet = attrs.evolve(LINK, warnings=(), unshared_rows=0, refused_records=0, dropped_records=0)
+    assert len(printed(quiet)) == 3
 
 
 def test_ended_links_say_why() -> None:

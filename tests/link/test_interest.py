@@ -28,8 +28,10 @@ def test_a_leaf_with_an_allow_list_is_sent_only_its_swarms() -> None:
     assert len(rows(narrow)) == 8
     assert narrow.mesh.statistics().dropped_records == 0
     assert whole.mesh.statistics().dropped_records > 0
+    # Each link counts what it has brought.
+    assert links[0].leaf.statistics(NOW).dropped_records == 0
+    assert links[1].leaf.statistics(NOW).dropped_records == whole.mesh.statistics().dropped_records
     assert sequences(narrow) == sequences(whole) == sequences(hub)
-    # Who is sent parts of batches knows no digests of them.
     # It is told the digests of what it is sent in parts.
     assert narrow.mesh.position(hub.mesh.own) == hub.mesh.position(hub.mesh.own)
     assert whole.mesh.position(hub.mesh.own) == hub.mesh.position(hub.mesh.own)
