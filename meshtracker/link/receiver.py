@@ -24,6 +24,8 @@ class _UnderWay:
     """Was the stream known that far when the snapshot was announced? Then it brings nothing new, if all are honest."""
     before: Position | None
     """Where the stream was known then."""
+    was_narrowed: bool
+    """Were records left out of it? Then this brings what was left out."""
     records: int = 0
     news: int = 0
     """Records that changed something."""
@@ -80,7 +82,11 @@ class Receiver:
                 known = self._replica.position(stream)
                 is_known = known is not None and plan.position.sequence <= known.sequence
                 self._snapshots[stream] = _UnderWay(
-                    is_conflict=plan.conflict, is_known=is_known, before=known, news=news
+                    is_conflict=plan.conflict,
+                    is_known=is_known,
+                    before=known,
+                    was_narrowed=not self._replica.keeps(stream),
+                    news=news,
                 )
                 self._replica.begin_snapshot(stream)
             elif before is not None:
@@ -106,7 +112,7 @@ class Receiver:
             _check_next(under_way, batch)
         if under_way is not None and self._is_ahead(batch):
             # The snapshot will bring what lies between; its end says that this batch was in it.
-            taken = self._replica.apply_rows(batch, now, is_direct=is_direct)
+            taken = self._replica.apply_rows(batch, now, is_direct=is_direct, is_part=True)
             under_way.take(taken)
             records: int | None = taken.records
         else:
@@ -130,7 +136,8 @@ class Receiver:
         if not self._takes(batch.stream):
             return
         under_way = self._under_way(batch.stream)
-        taken = self._replica.apply_rows(batch, now, is_direct=batch.stream == self._peer.stream)
+        is_direct = batch.stream == self._peer.stream
+        taken = self._replica.apply_rows(batch, now, is_direct=is_direct, is_part=True)
         under_way.take(taken)
         under_way.records += taken.records
 
@@ -147,7 +154,12 @@ class Receiver:
             raise LinkError(f"a snapshot of {name} ends at {end.position.sequence} after batch {under_way.latest}")
         del self._snapshots[end.stream]
         self.records += end.records
-        replaces = under_way.is_conflict and self._defers(end.stream)
+        is_conflict = under_way.is_conflict
+        replaces = is_conflict and self._defers(end.stream)
+        if is_conflict and not replaces and not self._replica.keeps(end.stream):
+            # Of a part nothing is given back. What came further over another link stays where that link counts on it.
+            mine = self._replica.position(end.stream)
+            is_conflict = replaces = mine is None or mine.sequence <= end.position.sequence
         self._replica.finish_snapshot(
             end.stream,
             end.position,
@@ -155,10 +167,10 @@ class Receiver:
             tables=self._peer.tables,
             newest=under_way.newest,
             beside=end.beside,
-            is_conflict=under_way.is_conflict,
+            is_conflict=is_conflict,
             replaces=replaces,
         )
-        if under_way.is_conflict and not replaces:
+        if is_conflict and not replaces:
             self.conflicts.append(end.stream)
         more = self._replica.rows(end.stream) - end.records - under_way.beside
         if replaces:
@@ -168,6 +180,8 @@ class Receiver:
 
     def _brought_rows_beside(self, end: SnapshotEnd, under_way: _UnderWay, more: int) -> bool:
         """Are rows here of which the stream's position says nothing? ``more``: than the snapshot has brought."""
+        if under_way.was_narrowed:
+            return False
         mine = self._replica.position(end.stream)
         before = under_way.before or NOWHERE
         # Others have the digest from before that lack what came.
@@ -195,7 +209,8 @@ class Receiver:
         if not self._peer.forwards:
             raise LinkError(f"a leaf sent swarms of {batch.stream.name}", code=CloseCode.FORGED)
         if batch.stream != self._replica.own and self._takes(batch.stream):
-            self.records += self._replica.apply_rows(batch, now, is_direct=batch.stream == self._peer.stream).records
+            is_direct = batch.stream == self._peer.stream
+            self.records += self._replica.apply_rows(batch, now, is_direct=is_direct, is_part=False).records
 
     def lacks(self, theirs: Vector) -> int:
         """Batches that the peer knows, and would send, and that are not known here.

@@ -107,8 +107,11 @@ class Replica(Protocol):
         its node has no room left. Nothing is applied then.
         """
 
-    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> Taken:
-        """Apply rows that say nothing of how far a stream is known. Raises as `apply_batch`."""
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool, is_part: bool) -> Taken:
+        """Apply rows that say nothing of how far a stream is known. Raises as `apply_batch`.
+
+        ``is_part``: of a copy of all, whose end will say that.
+        """
 
     def note_rows_beside(self, stream: StreamId, now: float) -> None:
         """Rows of a stream have come of which its position says nothing: others are to be sent them all the same.

@@ -28,6 +28,8 @@ from meshtracker.wire.link import (
 )
 from meshtracker.wire.vector import BEGINNING, DIGEST_BYTES, MAX_STREAMS, NOWHERE, Position, StreamId, Vector, differ
 
+SNAPSHOTS_A_TURN = 16
+"""Of which no row is to be sent, before something else has its turn."""
 MAX_FETCHES = 32
 """Requests for swarms that may wait for their answer: twice what it takes to ask for `wire.link.MAX_INTEREST`."""
 
@@ -36,7 +38,7 @@ MAX_FETCHES = 32
 class _Snapshot:
     """A snapshot on its way; the stream's cursor moves on meanwhile."""
 
-    plan: StreamPlan
+    stream: StreamId
     pieces: Iterator[tuple[bytes, int]]
     records: int = 0
 
@@ -80,14 +82,14 @@ class Sender:
         """Streams of the burst that are not sent yet, and how far they are to be."""
         self._announcements: deque[StreamPlan] = deque()
         """Plans that the peer is to be told of before their data."""
-        self._fulls: dict[StreamId, tuple[StreamPlan, bool]] = {}
+        self._fulls: OrderedDict[StreamId, bool] = OrderedDict()
         """Snapshots that are not begun: are they sent even if the peer has learned the stream from others meanwhile?"""
         self._snapshot: _Snapshot | None = None
-        self._sent_whole: dict[StreamId, _Snapshot] = {}
+        self._sent_whole: OrderedDict[StreamId, _Snapshot] = OrderedDict()
         """Snapshots of which all rows were sent; their ends are not, for more follow."""
-        self._ends: dict[StreamId, _Snapshot] = {}
+        self._ends: OrderedDict[StreamId, _Snapshot] = OrderedDict()
         """The same once no more follow: these ends are next, after the batches up to `_before_ends`."""
-        self._before_ends: Vector = {}
+        self._before_ends: list[tuple[StreamId, Position]] = []
         self._fetches: deque[tuple[Iterator[bytes], Vector]] = deque()
         self._batch_is_next = False
         self._waiting: OrderedDict[StreamId, None] = OrderedDict()
@@ -134,9 +136,10 @@ class Sender:
         """The peer knows a stream no longer, for it has no rows there; it goes on from where it was."""
         cursor = self._cursors.get(stream)
         if cursor is not None and len(self._forgotten) < MAX_STREAMS:
+            if stream not in self._forgotten:
+                # This node may have rows from before that.
+                self._await(stream)
             self._forgotten[stream] = cursor
-            # This node may have rows from before that.
-            self._await(stream)
 
     def fetch(self, info_hashes: Collection[bytes], now: float) -> None:
         """Send all that is known of some swarms, whatever the cursors say. Raises `LinkError`."""
@@ -191,7 +194,7 @@ class Sender:
         return stream == self._replica.own or (self._replica.forwards and stream != self._peer.stream)
 
     def _is_under_way(self, stream: StreamId) -> bool:
-        is_begun = self._snapshot is not None and self._snapshot.plan.stream == stream
+        is_begun = self._snapshot is not None and self._snapshot.stream == stream
         return is_begun or stream in self._sent_whole or stream in self._ends
 
     def _take_up(self, plan: StreamPlan, *, anyway: bool = False) -> None:
@@ -206,7 +209,7 @@ class Sender:
         self._announcements.append(plan)
         if plan.full:
             self._cursors.pop(stream, None)
-            self._fulls[stream] = plan, anyway or plan.conflict
+            self._fulls[stream] = anyway or plan.conflict
             # If the cursor fell off the log meanwhile, the receiver is told to begin again too.
             self._sent_whole.pop(stream, None)
             self._ends.pop(stream, None)
@@ -229,17 +232,23 @@ class Sender:
             return encode_swarms_end(known)
         if self._ends and self._is_past_before_ends():
             return self._next_end()
+        turn = 0
         while (snapshot := self._snapshot or self._begin_snapshot(now)) is not None:
+            turn += 1
+            if turn > SNAPSHOTS_A_TURN:
+                # Nothing was found in those before, and others are to have their turn: no rows yet.
+                return encode_batch(FrameType.SNAPSHOT, Batch(snapshot.stream, 0, 0, ()))
             piece, records = next(snapshot.pieces, (b"", 0))
             snapshot.records += records
             if piece:
                 return piece
             self._snapshot = None
-            self._sent_whole[snapshot.plan.stream] = snapshot
+            self._sent_whole[snapshot.stream] = snapshot
         if self._sent_whole and not self._ends:
             self._replica.seal(now)
-            self._ends, self._sent_whole = self._sent_whole, {}
-            self._before_ends = self._replica.vector()
+            self._ends, self._sent_whole = self._sent_whole, self._ends
+            self._before_ends = list(self._replica.vector().items())
+            return self._next_batch()
         return b""
 
     def _is_past_before_ends(self) -> bool:
@@ -249,25 +258,25 @@ class Sender:
         the other row would be without both if that was lost with the link and its node.
         """
         while self._before_ends:
-            stream, position = next(iter(self._before_ends.items()))
-            cursor = self._cursors.get(stream)
-            if self._follows(stream) and cursor is not None and cursor.sequence < position.sequence:
+            stream, position = self._before_ends[-1]
+            is_known = self._follows(stream) and self._replica.position(stream) is not None
+            if is_known and self._cursors.get(stream, NOWHERE).sequence < position.sequence:
                 return False
-            del self._before_ends[stream]
+            self._before_ends.pop()
         return True
 
     def _next_end(self) -> bytes:
         """Tell the end of a snapshot, if one is due."""
         if not self._ends:
             return b""
-        stream, snapshot = next(iter(self._ends.items()))
-        del self._ends[stream]
+        stream, snapshot = self._ends.popitem(last=False)
         self._targets.pop(stream, None)
         self._sent_at[stream] = self._number
         cursor = self._cursors.get(stream, NOWHERE)
-        position = Position(cursor.sequence, self._replica.digest_at(stream, cursor.sequence) or 0)
-        if snapshot.plan.reason != ANSWER and not may_offer(self._replica, self._peer, stream):
-            # This node has begun to leave records out since.
+        position = Position(cursor.sequence, self._replica.digest_at(stream, cursor.sequence) or cursor.digest)
+        is_known = self._replica.position(stream) is not None
+        if not is_known or not may_offer(self._replica, self._peer, stream):
+            # This node has forgotten it, or has begun to leave records out of it since.
             position = NOWHERE
         beside = self._replica.rows_beside(stream)
         return encode_snapshot_end(SnapshotEnd(stream, position, snapshot.records, beside))
@@ -275,8 +284,7 @@ class Sender:
     def _begin_snapshot(self, now: float) -> _Snapshot | None:
         """Begin the next snapshot, if there is one."""
         while self._fulls:
-            stream, (plan, anyway) = next(iter(self._fulls.items()))
-            del self._fulls[stream]
+            stream, anyway = self._fulls.popitem(last=False)
             if stream == self._replica.own:
                 # Or rows would go out that no batch has yet.
                 self._replica.seal(now)
@@ -289,13 +297,13 @@ class Sender:
             # Not of rows of which nothing is complete: they may be from after what the peer knows.
             is_known = self._theirs.get(stream, NOWHERE).sequence >= position.sequence > 0
             # Others have brought it meanwhile: its end is told, for its beginning was.
-            is_needless = is_known and not self._follows(stream) and not anyway
+            is_needless = (is_known and not self._follows(stream) and not anyway) or not self._replica.rows(stream)
             pieces = (
                 iter(())
                 if is_needless
                 else self._replica.snapshot(stream, now, self._interest, tables=self._peer.tables)
             )
-            self._snapshot = _Snapshot(plan, pieces)
+            self._snapshot = _Snapshot(stream, pieces)
             self._await(stream)
             return self._snapshot
         return None

@@ -400,11 +400,14 @@ class Mesh:
             self._copies.of(stream).is_disputed = True
             known, before = None, Position(0, above(before.digest))
         if known is None:
+            if self.has_forgotten(stream):
+                # It had no rows here; others may have some.
+                self._copies.of(stream).is_narrowed = True
             self._logs.start(stream, before, now)
         count, _ = self._apply(batch, changes, now)
         digest = self._told_digest(batch)
         copy = self._copies.find(stream)
-        if copy is not None and copy.reach:
+        if copy is not None and copy.reach and batch.base <= self.newest_taken(now):
             copy.account_for(batch.base - 1)
         if digest is not None:
             self._copies.of(stream).is_narrowed = True
@@ -430,15 +433,14 @@ class Mesh:
         """See `Replica`."""
         return self._logs.forgotten(stream) is not None
 
-    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> Taken:
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool, is_part: bool) -> Taken:
         """See `Replica`."""
         changes = self._read(batch, now, is_direct=is_direct)
         self._start(batch.stream, now)
         count, news = self._apply(batch, changes, now)
         newest = min(max((found.newest for _, found in changes), default=0), self.newest_taken(now))
-        copy = self._copies.of(batch.stream)
-        if news and copy.is_coming:
-            copy.extend(newest, now)
+        if news and is_part:
+            self._copies.of(batch.stream).extend(newest, now)
         return Taken(count, news, newest)
 
     def _start(self, stream: StreamId, now: float) -> Position:
@@ -507,7 +509,7 @@ class Mesh:
             count += changes.count
             news += table.apply(batch.stream, index, changes, window)
         if any(changes.newest > window.newest for _, changes in found):
-            # Some were not taken: one of two clocks was wrong, or they came late.
+            # Some were not taken: one of two clocks was wrong.
             copy = self._copies.of(batch.stream)
             copy.lacking, copy.is_coming = frozenset(self.tables.names), False
         if merging.dropped > dropped:
@@ -521,7 +523,9 @@ class Mesh:
 
     def begin_snapshot(self, stream: StreamId) -> None:
         """See `Replica`."""
-        self._copies.of(stream).is_coming = True
+        copy = self._copies.find(stream)
+        if copy is not None:
+            copy.is_coming = True
 
     def finish_snapshot(
         self,
@@ -569,9 +573,12 @@ class Mesh:
 
     def note_rows_beside(self, stream: StreamId, now: float) -> None:
         """See `Replica`."""
-        known, copy = self._logs.position(stream), self._copies.of(stream)
+        known = self._logs.position(stream)
+        if known is None:
+            return
+        copy = self._copies.of(stream)
         copy.told = copy.reach
-        if known is not None and self.keeps(stream):
+        if self.keeps(stream):
             copy.is_disputed = True
             self._logs.start(stream, Position(known.sequence, above(known.digest)), now)
             self.on_new_batch()

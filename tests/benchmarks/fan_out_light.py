@@ -146,7 +146,7 @@ class Sink:
         self.note(batch.stream, Position(batch.sequence, 0))
         return 0
 
-    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool) -> Taken:
+    def apply_rows(self, batch: Batch, now: float, *, is_direct: bool, is_part: bool) -> Taken:
         """A sink follows closely: it needs none, and they would be counted by nobody."""
         raise SystemExit(f"{self.name} was sent a snapshot: it has fallen behind")
 

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from meshtracker.wire.vector import Vector
-from tests.link.sending import BB, A, Line, at, hub_of, hub_with, leaf_with, read, said, sender_of, shift
-from tests.mouth_to_mouth import NOW
+import pytest
+
+from meshtracker.link.sender import SNAPSHOTS_A_TURN
+from meshtracker.wire.link import SnapshotEnd, SnapshotPiece, decode
+from meshtracker.wire.vector import NOWHERE, StreamId, Vector
+from tests.link.sending import (
+    BB,
+    HUB,
+    A,
+    Line,
+    at,
+    bring,
+    hub_of,
+    hub_with,
+    leaf_with,
+    read,
+    said,
+    sender_of,
+    shift,
+)
+from tests.mouth_to_mouth import NOW, announce, frames
 
 
 def test_batches_pass_between_the_pieces_of_their_own_snapshot(tiny_pieces: None) -> None:
@@ -93,3 +111,69 @@ def test_everything_is_sent_anew_if_it_is_asked_for() -> None:
     for name in ("a", "bb"):
         assert ("SNAPSHOT", name, 0) in told
         assert ("SNAPSHOT_END", name, 3) in told
+
+
+@pytest.mark.parametrize("batch_is_next", [True, False])
+def test_the_ends_of_snapshots_come_after_what_was_written_meanwhile(*, batch_is_next: bool) -> None:
+    """A row that was written over is in no snapshot: who counts on it is to have what wrote over it."""
+    hub = hub_with(A, BB)
+    announce(hub, 50)
+    hub.mesh.flush(NOW)
+    sender = sender_of(hub, {HUB: at(hub, HUB)})
+    sender._batch_is_next = batch_is_next
+    told: list[Line] = []
+    while data := sender.next_frame(NOW):
+        told += read(data)
+        if told[-1][:2] == ("SNAPSHOT", "bb"):
+            announce(hub, 60, torrent=1)
+    kinds = [line[:2] for line in told if line[0] != "BURST"]
+    assert kinds == [
+        ("SNAPSHOT", "a"),
+        ("SNAPSHOT", "bb"),
+        ("BATCH", "hub"),
+        ("SNAPSHOT_END", "a"),
+        ("SNAPSHOT_END", "bb"),
+    ]
+
+
+def test_a_stream_that_is_learned_before_the_ends_is_sent_before_them() -> None:
+    hub = hub_with(A)
+    sender = sender_of(hub, {})
+    told: list[Line] = []
+    while data := sender.next_frame(NOW):
+        told += read(data)
+        if told[-1] == ("SNAPSHOT", "a", 0):
+            bring(hub, BB)
+    ends = [at for at, line in enumerate(told) if line[0] == "SNAPSHOT_END"]
+    assert min(ends) > told.index(("SNAPSHOT", "bb", 0))
+
+
+def test_streams_of_which_nothing_is_sent_are_passed_over_by_turns() -> None:
+    """A narrowed leaf tracks none of their rows: looking for those of many streams takes long."""
+    hub = hub_of()
+    for number in range(3 * SNAPSHOTS_A_TURN):
+        bring(hub, StreamId(f"s{number}", number), batches=1, first=number)
+    sender = sender_of(hub, {}, interest={b"of no swarm at all  "})
+    assert len(sender._fulls) == 3 * SNAPSHOTS_A_TURN
+    most = 0
+    while True:
+        left = len(sender._fulls)
+        if not sender.next_frame(NOW):
+            break
+        most = max(most, left - len(sender._fulls))
+    assert most == SNAPSHOTS_A_TURN + 1
+    assert sender.burst_is_sent
+
+
+def test_the_end_of_a_stream_that_was_forgotten_claims_nothing() -> None:
+    hub = hub_with(A, BB)
+    sender = sender_of(hub, {})
+    told = []
+    while data := sender.next_frame(NOW):
+        [(kind, payload)] = frames(data)
+        message = decode(kind, payload)
+        if isinstance(message, SnapshotPiece) and message.batch.stream == BB:
+            hub.mesh._logs.forget(A)
+        if isinstance(message, SnapshotEnd):
+            told.append((message.stream, message.position))
+    assert told == [(A, NOWHERE), (BB, at(hub, BB))]

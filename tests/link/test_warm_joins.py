@@ -11,7 +11,7 @@ from meshtracker.wire.frame import FrameType
 from meshtracker.wire.link import Interest
 from tests.link.allow_lists import allow, busy_hub, changes, deny, interests, swarms_sent, torrent_of, tracked
 from tests.link.support import CLOSED, SYNCED, sequences
-from tests.mouth_to_mouth import NOW, Link, announce, node, rows, settle, synced
+from tests.mouth_to_mouth import NOW, Link, announce, live, node, rows, settle, synced
 
 # ---------------------------------------------------------------- changed while the link is up
 
@@ -263,3 +263,22 @@ def test_the_next_change_waits_for_its_own_answer() -> None:
     link.cut()
     synced(leaf, hub)
     assert rows(leaf) == tracked(hub, leaf.access)
+
+
+@pytest.mark.parametrize("access", [allow(1, 2), Access("deny", frozenset({torrent_of(1)}))])
+def test_a_list_that_is_taken_away_makes_nobody_begin_anew(access: Access) -> None:
+    """What was left out comes in snapshots of streams that were known that far: nobody has lied."""
+    hub, writer, leaf = busy_hub(), node("writer"), node("leaf", access=access)
+    for client in range(20):
+        announce(writer, client, torrent=client % 5)
+    writer.mesh.flush(NOW)
+    links = [synced(writer, hub), synced(leaf, hub)]
+    leaf.set_access(Access(), NOW)
+    assert links[1].leaf.is_closed
+    links[1].cut()
+    links[1] = synced(leaf, hub)
+    live(links, [hub, writer, leaf], NOW, 20)
+    assert rows(leaf) == rows(hub)
+    assert leaf.mesh.keeps(writer.mesh.own)
+    assert [owner.mesh.statistics().began_anew for owner in (hub, writer, leaf)] == [0, 0, 0]
+    assert leaf.mesh.vector() == hub.mesh.vector()

@@ -206,7 +206,7 @@ def test_a_batch_that_is_not_taken_changes_nothing_at_all(
     batch = Batch(stream, sequence, WALL_MS << 16, tuple(sections))
     try:
         if as_rows:
-            taken: int | None = owner.mesh.apply_rows(batch, NOW, is_direct=is_direct)[0]
+            taken: int | None = owner.mesh.apply_rows(batch, NOW, is_direct=is_direct, is_part=True)[0]
         else:
             taken = receive(owner, batch, is_direct=is_direct)
     except (LinkError, WireError):

@@ -63,7 +63,16 @@ def test_streams_that_a_peer_names_are_bounded(way: str) -> None:
             case "batches":
                 receive(owner, batch_of(stream=stream))
             case "pieces of snapshots":
-                owner.mesh.apply_rows(batch_of(stream=stream, sequence=0), NOW, is_direct=True)
+                owner.mesh.apply_rows(batch_of(stream=stream, sequence=0), NOW, is_direct=True, is_part=True)
             case _:
                 have(owner, stream, Position(1, 1))
     assert len(owner.mesh.vector()) == 5
+
+
+def test_streams_that_are_only_announced_leave_nothing_behind() -> None:
+    owner = listener_of()
+    for number in range(100):
+        stream = StreamId("x", 10_000 + number)
+        owner.mesh.begin_snapshot(stream)
+        owner.mesh.note_rows_beside(stream, NOW)
+        assert owner.mesh._copies.find(stream) is None

@@ -50,7 +50,7 @@ def test_a_narrowed_node_goes_on_with_its_digests() -> None:
 
 def test_rows_of_a_snapshot_that_broke_off_are_still_known_of() -> None:
     owner = node("n")
-    owner.mesh.apply_rows(batch_of(record_of(1), sequence=0), NOW, is_direct=False)
+    owner.mesh.apply_rows(batch_of(record_of(1), sequence=0), NOW, is_direct=False, is_part=True)
     assert owner.mesh.vector()[X] == NOWHERE
     have(owner, X, Position(1, 5))
     assert owner.mesh.vector()[X] == Position(1, 5)

@@ -58,17 +58,19 @@ def test_rows_of_a_snapshot_are_judged_like_batches() -> None:
     owner = node("n")
     far = WALL_MS + DIRECT_MARGIN * MAX_FUTURE_MS + 1
     with pytest.raises(LinkError) as caught:
-        owner.mesh.apply_rows(batch_of(record_of(1, stamp_ms=far), sequence=0), NOW, is_direct=True)
+        owner.mesh.apply_rows(batch_of(record_of(1, stamp_ms=far), sequence=0), NOW, is_direct=True, is_part=True)
     assert caught.value.code is CloseCode.FUTURE
     assert owner.mesh.position(X) is None
-    assert owner.mesh.apply_rows(batch_of(record_of(1, stamp_ms=far), sequence=0), NOW, is_direct=False) == (
+    assert owner.mesh.apply_rows(
+        batch_of(record_of(1, stamp_ms=far), sequence=0), NOW, is_direct=False, is_part=True
+    ) == (
         1,
         1,
         far << 16,
     )
     # How many records there were, how many of them were news, and the latest stamp.
     again = batch_of(record_of(1, stamp_ms=far), record_of(2), sequence=0)
-    assert owner.mesh.apply_rows(again, NOW, is_direct=False) == (2, 1, far << 16)
+    assert owner.mesh.apply_rows(again, NOW, is_direct=False, is_part=True) == (2, 1, far << 16)
     assert len(rows(owner)) == 2
 
 

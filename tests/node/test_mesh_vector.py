@@ -53,7 +53,7 @@ def test_of_a_stream_some_records_of_which_are_from_the_future_all_is_asked_for_
     assert owner.mesh.vector()[X] == position
     assert owner.mesh.vector_for(TABLE_NAMES)[X] == NOWHERE
     owner.mesh.begin_snapshot(X)
-    owner.mesh.apply_rows(batch_of(record_of(2), sequence=0), NOW, is_direct=False)
+    owner.mesh.apply_rows(batch_of(record_of(2), sequence=0), NOW, is_direct=False, is_part=True)
     have(owner, X, Position(1, position.digest))
     assert owner.mesh.vector_for(TABLE_NAMES)[X] == position
 
@@ -62,7 +62,7 @@ def test_a_snapshot_that_breaks_off_does_not_bring_what_was_left_out() -> None:
     owner = listener_of()
     receive(owner, batch_of(record_of(1, stamp_ms=WALL_MS + RELAYED_MARGIN * MAX_FUTURE_MS + 1)))
     owner.mesh.begin_snapshot(X)
-    owner.mesh.apply_rows(batch_of(record_of(2), sequence=0), NOW, is_direct=False)
+    owner.mesh.apply_rows(batch_of(record_of(2), sequence=0), NOW, is_direct=False, is_part=True)
     # The link is cut here: at the next one all is to be asked for again.
     assert owner.mesh.vector_for(TABLE_NAMES)[X] == NOWHERE
 
@@ -111,7 +111,7 @@ def test_rows_that_the_streams_own_node_may_be_about_to_complete_are_told_of_onc
     receive(owner, batch_of(record_of(1)))
     before = owner.mesh.position(X)
     owner.mesh.begin_snapshot(X)
-    owner.mesh.apply_rows(batch_of(record_of(2), sequence=0), NOW, is_direct=True)
+    owner.mesh.apply_rows(batch_of(record_of(2), sequence=0), NOW, is_direct=True, is_part=True)
     owner.mesh.flush(NOW + QUIET_SECONDS - 1)
     assert owner.mesh.position(X) == before
     owner.mesh.flush(NOW + QUIET_SECONDS + 1)
@@ -134,7 +134,7 @@ def test_rows_are_beside_nothing_once_a_batch_or_copy_has_come_that_is_stamped_a
     receive(owner, batch_of(record_of(1)))
     owner.mesh.begin_snapshot(X)
     late = record_of(2, stamp_ms=WALL_MS + 500)
-    owner.mesh.apply_rows(batch_of(late, sequence=0), NOW, is_direct=True)
+    owner.mesh.apply_rows(batch_of(late, sequence=0), NOW, is_direct=True, is_part=True)
     # After a restart all of it is asked for.
     assert owner.mesh.vector_on_disk()[X] == NOWHERE
     if by == "batch":
