@@ -20,8 +20,6 @@ class _UnderWay:
     """A snapshot that is coming."""
 
     is_conflict: bool
-    is_known: bool
-    """Was the stream known that far when the snapshot was announced? Then it brings nothing new, if all are honest."""
     before: Position | None
     """Where the stream was known then."""
     was_narrowed: bool
@@ -80,10 +78,8 @@ class Receiver:
                 if len(self._snapshots) >= MAX_STREAMS:
                     raise LinkError(f"more than {MAX_STREAMS} snapshots at once", code=CloseCode.FLOOD)
                 known = self._replica.position(stream)
-                is_known = known is not None and plan.position.sequence <= known.sequence
                 self._snapshots[stream] = _UnderWay(
                     is_conflict=plan.conflict,
-                    is_known=is_known,
                     before=known,
                     was_narrowed=not self._replica.keeps(stream),
                     news=news,
@@ -191,7 +187,9 @@ class Receiver:
         if not before.sequence:
             # What came before without a position is a part of the snapshot, if all are honest.
             return more > 0
-        return under_way.news > 0 and (under_way.is_known or (under_way.is_conflict and stayed))
+        # A stream that was known that far when its snapshot began brings nothing new, if all are honest.
+        is_known = end.position.sequence <= before.sequence
+        return under_way.news > 0 and (is_known or (under_way.is_conflict and stayed))
 
     def stop(self, now: float) -> None:
         """The link is over: what came of snapshots that did not end is to reach the others all the same."""
