@@ -181,6 +181,7 @@ def forgetful_hub() -> Node:
     return hub
 
 
+@pytest.mark.interpreted
 def test_a_new_link_looks_at_no_stream_that_was_forgotten_before(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = forgetful_hub()
     assert A in hub.mesh.changed_after(0)
