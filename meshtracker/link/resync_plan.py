@@ -39,8 +39,8 @@ def resync_text(plan: StreamPlan) -> str:
 def may_offer(replica: Replica, peer: Hello, stream: StreamId) -> bool:
     """Is a stream one that this node sends that peer in a burst?
 
-    A hub sends all of them, a leaf the one that it writes. Of which it has left out nothing, a leaf also sends what it
-    wrote in earlier lives, and others' streams if the peer lets it (`Hello.may_speak`).
+    A hub sends all of them, a leaf the one that it writes. A leaf also sends the streams of its earlier lives, and
+    those of other nodes if the peer lets it (`Hello.may_speak`), but none from which it has left out a record.
     """
     if stream == peer.stream:
         return False

@@ -29,7 +29,7 @@ from meshtracker.wire.link import (
 from meshtracker.wire.vector import BEGINNING, DIGEST_BYTES, MAX_STREAMS, NOWHERE, Position, StreamId, Vector, differ
 
 SNAPSHOTS_A_TURN = 16
-"""Of which no row is to be sent, before something else has its turn."""
+"""How many snapshots without a row for this peer may be looked through before other tasks get a turn."""
 MAX_FETCHES = 32
 """Requests for swarms that may wait for their answer: twice what it takes to ask for `wire.link.MAX_INTEREST`."""
 

@@ -401,7 +401,7 @@ class Mesh:
             known, before = None, Position(0, above(before.digest))
         if known is None:
             if self.has_forgotten(stream):
-                # It had no rows here; others may have some.
+                # See `_start`: other nodes may have rows that this one lacks.
                 self._copies.of(stream).is_narrowed = True
             self._logs.start(stream, before, now)
         count, _ = self._apply(batch, changes, now)
@@ -450,7 +450,7 @@ class Mesh:
             return known
         forgotten = self._logs.forgotten(stream)
         self._logs.start(stream, forgotten or NOWHERE, now)
-        # Of what was forgotten for it had no rows, others have some.
+        # A stream is forgotten when this node has none of its rows. Other nodes may still have some.
         self._copies.of(stream).is_narrowed = forgotten is not None or not self.tracks_all
         return forgotten or NOWHERE
 
