@@ -22,7 +22,7 @@ from meshtracker.link.replica import Taken
 from meshtracker.link.table import Table, Tables
 from meshtracker.model import STAMP_COUNTER_BITS, PeerState, Window
 from meshtracker.node.copies import Copies
-from meshtracker.node.lacked import LackedSwarms
+from meshtracker.node.lacked_swarms import LackedSwarms
 from meshtracker.node.own_rows import OwnRows
 from meshtracker.node.policy import TrackerPolicy
 from meshtracker.node.statistics import MeshStatistics, StreamStatistics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshtracker.node.lacked import LackedSwarms
+from meshtracker.node.lacked_swarms import LackedSwarms
 from meshtracker.wire.vector import Position, StreamId, Vector
 
 X, OWN = StreamId("x", 1), StreamId("n", 2)
